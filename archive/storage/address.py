@@ -1,0 +1,84 @@
+"""Which store the settings mean. Knows addresses and credentials, nothing of objects."""
+
+from __future__ import annotations
+
+import shutil
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from archive.config import Config, running_parts
+from archive.errors import BadSetting, NotRunning
+from archive.storage.journals import Journals
+from archive.storage.s3 import Place, S3Store
+
+MIN_FREE_SHARE = 0.011  # SeaweedFS stops writing below 1 % of free space
+DEFAULT_REGION = "us-east-1"
+
+
+def store_from(config: Config) -> S3Store:
+    """See `archive.storage.open_store`."""
+    store = _configured(config) if config.store_url else _embedded(config)
+    store.make_bucket()
+    return store
+
+
+def _configured(config: Config) -> S3Store:
+    place = place_of(config.store_url, config.store_access_key, config.store_secret_key)
+    host = urlsplit(config.store_url).hostname or ""
+    if not _is_this_machine(host) and host not in config.eu_hosts:
+        raise BadSetting(name="ARCHIVE_STORE_URL", reason="its host is not in ARCHIVE_EU_HOSTS")
+    return S3Store(place)
+
+
+def _embedded(config: Config) -> S3Store:
+    parts = running_parts(config.home)
+    if not parts:
+        raise NotRunning(home=config.home)
+    folder = Path(parts["store_folder"])
+    return S3Store(
+        place_of(parts["store_url"], parts["store_access_key"], parts["store_secret_key"]),
+        settle=Journals(folder).settle,
+        is_full=lambda: _is_full(folder),
+    )
+
+
+def place_of(url: str, access_key: str, secret_key: str) -> Place:
+    """The parts of http(s)://host:port/bucket?region=…; raises BadSetting."""
+    split = urlsplit(url)
+    bucket = split.path.strip("/")
+    if split.scheme not in {"http", "https"} or not split.hostname or not bucket or "/" in bucket:
+        raise BadSetting(
+            name="ARCHIVE_STORE_URL", reason="expected http(s)://host:port/bucket?region=…"
+        )
+    if split.username or split.password:
+        raise BadSetting(
+            name="ARCHIVE_STORE_URL", reason="credentials belong into ARCHIVE_STORE_ACCESS_KEY"
+        )
+    if not access_key or not secret_key:
+        raise BadSetting(name="ARCHIVE_STORE_SECRET_KEY", reason="both keys are needed")
+    return Place(
+        endpoint=split.netloc,
+        secure=split.scheme == "https",
+        bucket=bucket,
+        region=parse_qs(split.query).get("region", [DEFAULT_REGION])[0],
+        access_key=access_key,
+        secret_key=secret_key,
+    )
+
+
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return False
+    return usage.free < MIN_FREE_SHARE * usage.total

@@ -1,0 +1,411 @@
+"""A store on any S3 server. Knows buckets, requests and signatures; never what the bytes mean.
+
+The frequent requests (PUT of a small object, bounded GET, HEAD) are sent directly, signed by
+minio's own signer, over one bounded pool of connections a process; everything else goes
+through the minio client over the same pool.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import IO, Any, cast
+from urllib.parse import quote, urlencode, urlsplit
+
+import certifi
+import urllib3
+from minio import Minio
+from minio.credentials import Credentials
+from minio.deleteobjects import DeleteObject
+from minio.error import MinioException, S3Error
+from minio.signer import sign_v4_s3
+from minio.time import to_amz_date
+
+from archive.errors import DiskFull, ObjectMissing, StoreUnavailable
+from archive.storage import Readable, Stored
+
+PART_BYTES = 8 * 1024 * 1024  # up to here one PUT, above it parts of this size
+PIECE_BYTES = 4 * 1024 * 1024  # of a stream
+DELETE_BATCH = 500
+CONNECT_S, READ_S, POOL_S = 3.0, 60.0, 30.0
+CONNECTIONS = 32  # at once, a process
+EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
+
+_KEY = re.compile(r"[A-Za-z0-9_=+-][A-Za-z0-9._=+-]*(/[A-Za-z0-9_=+-][A-Za-z0-9._=+-]*)*")
+_MISSING = {"NoSuchKey", "NoSuchVersion", "NoSuchObject"}
+_FULL = {"InsufficientStorage", "XMinioStorageFull", "QuotaExceeded", "QuotaExceededException"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the bucket is: `endpoint` is host:port; `region` goes into every signature."""
+
+    endpoint: str
+    secure: bool
+    bucket: str
+    region: str
+    access_key: str
+    secret_key: str
+
+
+class S3Store:
+    """See `archive.storage.Store` for the promises of each method.
+
+    `settle` is called after every write or deletion and before it is acknowledged: what a
+    server on this machine has acknowledged but not yet brought to the disk. `is_full` says
+    whether a failed write failed for want of space, where the server cannot say so itself.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        *,
+        settle: Callable[[], None] = lambda: None,
+        is_full: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._place = place
+        self._settle = settle
+        self._is_full = is_full
+        self._credentials = Credentials(place.access_key, place.secret_key)
+        self._lock = threading.Lock()
+        self._connected: tuple[int, urllib3.PoolManager, Minio] | None = None
+
+    # -- writing -----------------------------------------------------------------------
+
+    def put(self, key: str, body: Readable) -> Stored:
+        first = _filled(body, PART_BYTES + 1)
+        if len(first) <= PART_BYTES:
+            return self.put_bytes(key, first)
+        return self._put_parts(key, _Rest(first, body))
+
+    def put_bytes(self, key: str, data: bytes) -> Stored:
+        with self._errors(key):
+            answer = self._request("PUT", key, body=data)
+            self._settle()
+        return Stored(key, answer.headers.get("x-amz-version-id"), len(data))
+
+    def _put_parts(self, key: str, body: _Rest) -> Stored:
+        """A failure of `body` aborts the upload: no object, no parts that stay behind."""
+        try:
+            with self._errors(key):
+                result = self._minio.put_object(
+                    bucket_name=self._place.bucket,
+                    object_name=_usable(key),
+                    data=cast("IO[bytes]", body),
+                    length=-1,
+                    part_size=PART_BYTES,
+                    num_parallel_uploads=1,
+                )
+                self._settle()
+        except Exception:
+            if body.failure is not None:
+                raise body.failure from None
+            raise
+        return Stored(key, result.version_id, body.bytes)
+
+    # -- reading -----------------------------------------------------------------------
+
+    def get(self, key: str, *, start: int, length: int, version: str | None = None) -> bytes:
+        if start < 0 or length < 0:
+            raise ValueError("start and length are not negative")
+        if length == 0:
+            return b""
+        with self._errors(key):
+            answer = self._request(
+                "GET",
+                key,
+                query={"versionId": version} if version else {},
+                headers={"Range": f"bytes={start}-{start + length - 1}"},
+                also=(416,),
+            )
+        # 416: the range begins at or past the end of the object, or the object is empty
+        return b"" if answer.status == 416 else answer.data
+
+    def stream(
+        self, key: str, *, start: int = 0, length: int | None = None, version: str | None = None
+    ) -> Iterator[bytes]:
+        position, end = start, None if length is None else start + length
+        while end is None or position < end:
+            asked = PIECE_BYTES if end is None else min(PIECE_BYTES, end - position)
+            piece = self.get(key, start=position, length=asked, version=version)
+            if piece:
+                yield piece
+            if len(piece) < asked:
+                return
+            position += len(piece)
+
+    def head(self, key: str) -> Stored | None:
+        try:
+            with self._errors(key):
+                answer = self._request("HEAD", key)
+        except ObjectMissing:
+            return None
+        return Stored(
+            key, answer.headers.get("x-amz-version-id"), int(answer.headers["Content-Length"])
+        )
+
+    def list(self, prefix: str) -> Iterator[Stored]:
+        with self._errors(prefix):
+            found = self._minio.list_objects(
+                bucket_name=self._place.bucket, prefix=prefix, recursive=True
+            )
+            for each in found:
+                if not each.is_dir:
+                    yield Stored(str(each.object_name), each.version_id, int(each.size or 0))
+
+    # -- deleting ----------------------------------------------------------------------
+
+    def delete(self, keys: Iterable[str]) -> int:
+        wanted = iter(keys)
+        deleted = 0
+        while batch := [_usable(key) for key in islice(wanted, DELETE_BATCH)]:
+            with self._errors(batch[0]):
+                deleted += self._delete_batch(batch)
+                self._settle()
+        return deleted
+
+    def _delete_batch(self, keys: list[str]) -> int:
+        doomed = [DeleteObject(key) for key in keys]
+        if self._is_versioned():
+            doomed = [
+                DeleteObject(key, each.version_id)
+                for key in keys
+                for each in self._minio.list_objects(
+                    bucket_name=self._place.bucket, prefix=key, include_version=True
+                )
+                if each.object_name == key
+            ]
+        if not doomed:
+            return 0
+        refused = [
+            error.code
+            for error in self._minio.remove_objects(
+                bucket_name=self._place.bucket, delete_object_list=doomed
+            )
+            if error.code not in _MISSING
+        ]
+        if refused:
+            raise StoreUnavailable(reason=refused[0], refused=len(refused))
+        return len(doomed)
+
+    def _is_versioned(self) -> bool:
+        """Asked each time: a cached answer could leave old versions of erased objects behind."""
+        status = self._minio.get_bucket_versioning(bucket_name=self._place.bucket).status
+        return status in {"Enabled", "Suspended"}
+
+    # -- being there -------------------------------------------------------------------
+
+    def check(self) -> None:
+        with self._errors(""):
+            if not self._minio.bucket_exists(bucket_name=self._place.bucket):
+                raise StoreUnavailable(reason="NoSuchBucket")
+
+    def make_bucket(self) -> None:
+        """Makes the bucket where it is missing; two processes may do so at once."""
+        with self._errors(""):
+            if self._minio.bucket_exists(bucket_name=self._place.bucket):
+                return
+            try:
+                self._minio.make_bucket(
+                    bucket_name=self._place.bucket, location=self._place.region
+                )
+            except S3Error as error:
+                if error.code not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+                    raise
+
+    def close(self) -> None:
+        with self._lock:
+            connected, self._connected = self._connected, None
+        if connected is not None and connected[0] == os.getpid():
+            connected[1].clear()
+
+    # -- requests ----------------------------------------------------------------------
+
+    @property
+    def _http(self) -> urllib3.PoolManager:
+        return self._connect()[1]
+
+    @property
+    def _minio(self) -> Minio:
+        return self._connect()[2]
+
+    def _connect(self) -> tuple[int, urllib3.PoolManager, Minio]:
+        """The pool of this process: sockets inherited over a fork would be shared."""
+        connected = self._connected
+        if connected is not None and connected[0] == os.getpid():
+            return connected
+        with self._lock:
+            if self._connected is None or self._connected[0] != os.getpid():
+                self._connected = (os.getpid(), *_connect(self._place))
+            return self._connected
+
+    def _request(
+        self,
+        method: str,
+        key: str,
+        *,
+        query: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        body: bytes | None = None,
+        also: tuple[int, ...] = (),
+    ) -> urllib3.BaseHTTPResponse:
+        """One signed request; the answer is read whole and its connection given back."""
+        place = self._place
+        scheme = "https" if place.secure else "http"
+        path = quote(f"/{place.bucket}/{_usable(key)}", safe="/~")
+        url = urlsplit(f"{scheme}://{place.endpoint}{path}?{urlencode(query or {}, safe='~')}")
+        answer = self._http.urlopen(
+            method,
+            url.geturl(),
+            body=body,
+            headers=self._signed(method, url, headers or {}, body),
+            redirect=False,
+            pool_timeout=POOL_S,
+        )
+        if answer.status not in {200, 204, 206, *also}:
+            raise _Refused(answer.status, answer.data)
+        return answer
+
+    def _signed(
+        self, method: str, url: Any, headers: dict[str, str], body: bytes | None
+    ) -> dict[str, str]:
+        now = datetime.now(UTC)
+        digest = EMPTY_SHA256 if body is None else hashlib.sha256(body).hexdigest()
+        complete = {
+            **headers,
+            "Host": url.netloc,
+            "x-amz-content-sha256": digest,
+            "x-amz-date": to_amz_date(now),
+        }
+        if body is not None:
+            complete["Content-Type"] = "application/octet-stream"
+        signed = sign_v4_s3(
+            method=method,
+            url=url,
+            region=self._place.region,
+            headers=cast("Any", complete),
+            credentials=self._credentials,
+            content_sha256=digest,
+            date=now,
+        )
+        return cast("dict[str, str]", signed)
+
+    @contextmanager
+    def _errors(self, key: str) -> Iterator[None]:
+        """Turns what the server or the network did into the archive's exceptions."""
+        try:
+            yield
+        except (_Refused, S3Error) as error:
+            if error.code in _MISSING:
+                raise ObjectMissing(key=key) from None
+            if error.code in _FULL or self._is_full():
+                raise DiskFull() from None
+            raise StoreUnavailable(reason=error.code) from None
+        except (urllib3.exceptions.HTTPError, MinioException) as error:
+            if self._is_full():
+                raise DiskFull() from None
+            raise StoreUnavailable(reason=type(error).__name__) from None
+
+
+class _Refused(Exception):
+    """The server answered with an error. `code` is S3's word for it, else HTTP's number."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        found = re.search(rb"<Code>([A-Za-z]{1,60})</Code>", body or b"")
+        self.code = found[1].decode() if found else str(status)
+        if status == 404 and not found:  # the answer to HEAD has no body
+            self.code = "NoSuchKey"
+        if status == 507:
+            self.code = "InsufficientStorage"
+        super().__init__(self.code)
+
+
+class _Rest:
+    """A body of which the first bytes were read already. Remembers why reading failed.
+
+    minio aborts an upload on an Exception only; so whatever the body raises, also the end of
+    a generator or of the process, becomes one for as long as minio is on the way.
+    """
+
+    def __init__(self, first: bytes, body: Readable) -> None:
+        self._first: memoryview | None = memoryview(first)
+        self._body = body
+        self.bytes = 0
+        self.failure: BaseException | None = None
+
+    def read(self, n: int) -> bytes:
+        data = self._from_first(n)
+        if len(data) < n:
+            try:
+                data += _filled(self._body, n - len(data))
+            except BaseException as error:
+                self.failure = error
+                raise OSError("the body could not be read") from None
+        self.bytes += len(data)
+        return data
+
+    def _from_first(self, n: int) -> bytes:
+        if self._first is None:
+            return b""
+        data, rest = bytes(self._first[:n]), self._first[n:]
+        self._first = rest if len(rest) else None
+        return data
+
+
+class _Retry(urllib3.Retry):
+    """Once more when a kept connection turns out to be dead; never after waiting in vain."""
+
+    def increment(self, *args: Any, **facts: Any) -> urllib3.Retry:
+        error = facts.get("error")
+        if isinstance(error, urllib3.exceptions.ReadTimeoutError):
+            raise error
+        return super().increment(*args, **facts)
+
+
+def _connect(place: Place) -> tuple[urllib3.PoolManager, Minio]:
+    pool = urllib3.PoolManager(
+        num_pools=2,
+        maxsize=CONNECTIONS,
+        block=True,
+        timeout=urllib3.Timeout(connect=CONNECT_S, read=READ_S),
+        retries=_Retry(
+            total=1, connect=0, read=1, redirect=0, status=0, other=0, allowed_methods=None
+        ),
+        cert_reqs="CERT_REQUIRED",
+        ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
+    )
+    client = Minio(
+        endpoint=place.endpoint,
+        access_key=place.access_key,
+        secret_key=place.secret_key,
+        secure=place.secure,
+        region=place.region,
+        http_client=pool,
+    )
+    return pool, client
+
+
+def _filled(body: Readable, n: int) -> bytes:
+    """Exactly `n` bytes of `body`, fewer only at its end, however short its reads are."""
+    data = body.read(n)
+    if len(data) == n or not data:
+        return data
+    pieces, missing = [data], n - len(data)
+    while missing and (data := body.read(missing)):
+        pieces.append(data)
+        missing -= len(data)
+    return b"".join(pieces)
+
+
+def _usable(key: str) -> str:
+    """`key`, if every S3 server and file system takes it as it is; ValueError otherwise."""
+    if len(key) > 512 or not _KEY.fullmatch(key):
+        raise ValueError("not a key of an object")
+    return key
