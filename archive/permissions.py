@@ -1,0 +1,140 @@
+"""One table: which group of people may do what, for which purposes, on which lines.
+
+Pure rules, deny by default. Knows nothing of sessions, passwords or pages, and never looks at
+a recording: it answers from the actor and the question alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from archive.errors import Forbidden
+from archive.model import Actor, Purpose, Query, Scope
+
+_READING = frozenset({Scope.SEARCH, Scope.READ, Scope.OPEN})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """What one group of people may do. `lines` None means every line of the installation.
+
+    `needs_customer`: a search must name one customer (number, phone, email or metering point);
+    nobody of the group browses.
+    """
+
+    name: str
+    scopes: frozenset[Scope]
+    purposes: frozenset[Purpose] = frozenset()
+    lines: frozenset[str] | None = None
+    needs_customer: bool = False
+
+
+_TABLE = (
+    Group(
+        # Verifies contacts; never browses without a customer in front of them.
+        name="customer-service",
+        scopes=_READING | {Scope.EXPIRY},
+        purposes=frozenset({Purpose.VERIFICATION}),
+        needs_customer=True,
+    ),
+    Group(
+        # Works inside complaint cases: opens nothing outside one, so no other purpose.
+        name="complaints",
+        scopes=_READING | {Scope.CASES, Scope.EXPIRY},
+        purposes=frozenset({Purpose.COMPLAINT}),
+    ),
+    Group(
+        # Answers data subjects and authorities, and erases at their request (GDPR 15-18).
+        name="dpo",
+        scopes=_READING | {Scope.ERASE, Scope.EXPIRY},
+        purposes=frozenset({Purpose.ACCESS_REQUEST, Purpose.AUTHORITY}),
+    ),
+    Group(
+        # Runs the installation and never meets a recording: no search, no reading, no opening.
+        name="admin",
+        scopes=frozenset({Scope.ADMIN, Scope.EXPIRY}),
+    ),
+)
+GROUPS: dict[str, Group] = {group.name: group for group in _TABLE}
+_NOBODY = Group(name="", scopes=frozenset())
+
+# A token may be given these; cases, expiry and administration are for people.
+TOKEN_SCOPES = frozenset({Scope.INGEST, Scope.SEARCH, Scope.READ, Scope.OPEN, Scope.ERASE})
+
+
+def groups() -> tuple[Group, ...]:
+    """Every group, in the order of the table."""
+    return _TABLE
+
+
+def scopes_of(group: str | None) -> frozenset[Scope]:
+    """What people of the group may do; nothing for an unknown one."""
+    return GROUPS.get(group or "", _NOBODY).scopes
+
+
+def allowed_purposes(group: str | None) -> frozenset[Purpose]:
+    """For which purposes people of the group may open recordings."""
+    return GROUPS.get(group or "", _NOBODY).purposes
+
+
+def allowed_lines(group: str | None, own: Iterable[str] | None) -> frozenset[str] | None:
+    """The lines a person sees: the group's, narrowed by the person's own. None: every line."""
+    lines = GROUPS.get(group or "", _NOBODY).lines
+    if own is None:
+        return lines
+    return frozenset(own) if lines is None else lines & frozenset(own)
+
+
+def token_scopes(scopes: Iterable[Scope]) -> frozenset[Scope]:
+    """The scopes a machine token gets by being given these: `open` includes `read`."""
+    given = frozenset(scopes)
+    return given | {Scope.READ} if Scope.OPEN in given else given
+
+
+def may(actor: Actor, scope: Scope) -> bool:
+    """Whether the actor holds the scope."""
+    return scope in actor.scopes
+
+
+def require(actor: Actor, scope: Scope) -> None:
+    """Nothing if the actor holds the scope, else Forbidden naming it."""
+    if not may(actor, scope):
+        raise Forbidden(verb=scope.value)
+
+
+def require_purpose(actor: Actor, purpose: Purpose) -> None:
+    """Nothing if the actor may open for this purpose, else Forbidden naming it."""
+    if purpose not in actor.purposes:
+        raise Forbidden(verb=f"open for {purpose.value}")
+
+
+def needs_customer(actor: Actor) -> bool:
+    """Whether the actor's searches must name one customer."""
+    return actor.kind == "person" and GROUPS.get(actor.group or "", _NOBODY).needs_customer
+
+
+def require_customer(actor: Actor, query: Query) -> None:
+    """Nothing unless the actor's group must name a customer and the query names none: Forbidden.
+
+    A fragment ("0", "4*") is not a customer: it would be browsing under another name.
+    """
+    if needs_customer(actor) and not names_customer(query):
+        raise Forbidden(verb="search without a customer")
+
+
+def names_customer(query: Query) -> bool:
+    """Whether the query holds a whole customer number, phone, email or metering point."""
+    return (
+        _whole(query.customer, r"[^\s*?\"']{3,}")
+        or _whole(query.phone, r"[+\d\s()/-]+", least_digits=5)
+        or _whole(query.email, r"[^\s*?@]+@[^\s*?@]+\.[^\s*?@]+")
+        or _whole(query.metering_point, r"[\d\s]+", least_digits=18)
+    )
+
+
+def _whole(value: str | None, pattern: str, *, least_digits: int = 0) -> bool:
+    if value is None or re.fullmatch(pattern, value.strip()) is None:
+        return False
+    return sum(character.isdigit() for character in value) >= least_digits
