@@ -1,3 +1,11 @@
+"""People, sessions, machine tokens, login throttling, kept searches."""
+
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+UP = """
 -- People, their sessions, machine tokens. Nothing here opens anything by itself: tokens are
 -- stored as SHA-256 digests, passwords as argon2id, searches sealed under "installation/pages".
 
@@ -57,3 +65,16 @@ create table kept_view (
     created_at timestamptz not null
 );
 create index kept_view_by_session on kept_view (session_digest);
+"""
+
+DOWN = "drop table kept_view, one_time_login, login_attempt, machine_token, session, person"
+
+
+def upgrade() -> None:
+    """Makes the tables."""
+    op.execute(UP)
+
+
+def downgrade() -> None:
+    """Drops the tables."""
+    op.execute(DOWN)

@@ -1,0 +1,105 @@
+"""Deliveries: calls and emails coming in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, current_app, g, jsonify, request, url_for
+
+from archive import permissions
+from archive.api import shape
+from archive.api.body import Body
+from archive.archive import Archive, Receipt
+from archive.errors import ArchiveError, BadFields, BadRequest, FieldError, WrongPartOrder
+from archive.formats.multipart import MultipartBroken, MultipartReader, boundary_of
+from archive.model import Scope
+
+METADATA_BYTES = 1024 * 1024
+OVERHEAD_BYTES = 2 * 1024 * 1024  # a multipart body may be this much larger than its recording
+
+
+def add_routes(api: Blueprint) -> None:
+    """POST /calls and /emails."""
+    api.add_url_rule("/calls", view_func=post_call, methods=["POST"])
+    api.add_url_rule("/emails", view_func=post_email, methods=["POST"])
+
+
+def post_call() -> Response:
+    """A call: multipart/form-data, part `metadata` (JSON) first, then part `audio`."""
+    return _delivered(_receive_call)
+
+
+def post_email() -> Response:
+    """An email: body message/rfc822, facts about it in query and headers."""
+    return _delivered(_receive_email)
+
+
+def _delivered(receive: Callable[[Archive, Body], Receipt]) -> Response:
+    archive: Archive = current_app.extensions["archive"]
+    permissions.require(g.actor, Scope.INGEST)
+    body = Body(request, max_bytes=archive.config.max_bytes + OVERHEAD_BYTES)
+    try:
+        made = receive(archive, body)
+    except MultipartBroken as error:
+        raise BadRequest(reason=f"multipart: {error}") from None
+    except ArchiveError:
+        body.drain()
+        raise
+    body.drain()
+    response = jsonify(shape.receipt(made))
+    response.status_code = 201 if made.created else 200
+    response.headers["Location"] = url_for("api.get_recording", id=made.id)
+    return response
+
+
+def _receive_call(archive: Archive, body: Body) -> Receipt:
+    try:
+        boundary = boundary_of(request.content_type or "")
+    except MultipartBroken as error:
+        raise BadFields(errors=[FieldError("body", str(error))]) from None
+    reader = MultipartReader(body, boundary)
+    part = reader.next_part()
+    if part is None or part.name != "metadata":
+        raise WrongPartOrder(errors=[FieldError("metadata", "the first part, JSON")])
+    metadata = _metadata(part.read(METADATA_BYTES + 1) + part.read(METADATA_BYTES + 1))
+    audio = reader.next_part()
+    if audio is None or audio.name != "audio":
+        raise BadFields(errors=[FieldError("audio", "the second part, the recording itself")])
+    if audio.file_name:
+        metadata.setdefault("file_name", audio.file_name)
+    if audio.media_type:
+        metadata.setdefault("media_type", audio.media_type)
+    return archive.receive_call(g.actor, metadata, audio)
+
+
+def _metadata(raw: bytes) -> dict[str, Any]:
+    if len(raw) > METADATA_BYTES:
+        raise BadFields(errors=[FieldError("metadata", f"at most {METADATA_BYTES} bytes")])
+    try:
+        parsed = json.loads(raw)
+    except (ValueError, RecursionError):
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise BadFields(errors=[FieldError("metadata", "a JSON object")])
+    return parsed
+
+
+def _receive_email(archive: Archive, body: Body) -> Receipt:
+    envelope: Any = request.headers.get("X-Archive-Envelope")
+    if envelope is not None:
+        try:
+            envelope = json.loads(envelope)
+        except (ValueError, RecursionError):
+            envelope = str(envelope)  # kept raw and named in the warnings
+    return archive.receive_email(
+        g.actor,
+        body,
+        source=request.args.get("source"),
+        mailbox=request.args.get("mailbox"),
+        direction=request.args.get("direction"),
+        source_ref=request.headers.get("X-Archive-Source-Ref") or request.args.get("source_ref"),
+        received_at=request.headers.get("X-Archive-Received-At"),
+        envelope=envelope,
+    )

@@ -1,0 +1,335 @@
+"""The interface described by itself: OpenAPI 3.1, made from one table of operations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+
+from archive import __version__
+from archive.model import Direction, Kind, Purpose, State
+
+JSON = "application/json"
+_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+_TEXT = {"type": "string"}
+_TIME = {"type": "string", "format": "date-time"}
+
+
+def add_routes(api: Blueprint) -> None:
+    """GET /openapi.json."""
+    api.add_url_rule("/openapi.json", view_func=openapi)
+
+
+def openapi() -> Response:
+    """This description."""
+    return jsonify(document())
+
+
+def document() -> dict[str, Any]:
+    """The whole description."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Contact archive",
+            "version": __version__,
+            "description": "Call and email recordings: sealed on arrival, opened for a stated "
+            "purpose, unreadable after a year. Times are RFC 3339 with offset.",
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"token": []}, {"session": []}],
+        "paths": _paths(),
+        "components": {
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer"},
+                "session": {"type": "apiKey", "in": "cookie", "name": "session"},
+            },
+            "schemas": _schemas(),
+        },
+    }
+
+
+def _paths() -> dict[str, Any]:
+    base = "/api/v1"
+    recording = f"{base}/recordings/{{id}}"
+    return {
+        f"{base}/calls": {"post": _post_call()},
+        f"{base}/emails": {"post": _post_email()},
+        f"{base}/recordings": {"get": _list()},
+        f"{base}/recordings/search": {"post": _search()},
+        recording: {"get": _operation("One recording's metadata", 200, "Recording", [_ID], (404,))},
+        f"{recording}/content": {"get": _content("The original, byte for byte", [_ID])},
+        f"{recording}/renditions/{{name}}": {
+            "get": _content("A rendition", [_ID, _path("name")])
+        },
+        f"{recording}/openings": {"post": _openings()},
+        f"{recording}/metadata": {"patch": _correct()},
+        f"{recording}/erasure": {"post": _erase()},
+        f"{base}/cases": {"post": _open_case()},
+        f"{base}/cases/{{number}}/recordings": {"post": _add_to_case()},
+        f"{base}/openapi.json": {
+            "get": _operation("This description", 200, None, [], ()) | {"security": []}
+        },
+        "/openings/{token}": {"get": _content("What a player asks for", [_path("token")], False)},
+    }
+
+
+def _operation(
+    summary: str,
+    status: int,
+    schema: str | None,
+    parameters: list[dict[str, Any]],
+    problems: tuple[int, ...],
+) -> dict[str, Any]:
+    content = (
+        {"content": {JSON: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}}
+        if schema
+        else {}
+    )
+    responses: dict[str, Any] = {str(status): {"description": summary} | content}
+    for code in sorted({401, 403, 503, *problems}):
+        responses[str(code)] = {
+            "description": "problem document (RFC 9457)",
+            "content": {
+                "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+            },
+        }
+    return {"summary": summary, "parameters": parameters, "responses": responses}
+
+
+def _json_body(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}
+
+
+def _post_call() -> dict[str, Any]:
+    operation = _operation(
+        "Deliver a call", 201, "Receipt", [], (400, 409, 410, 413, 422, 429, 507)
+    )
+    operation["responses"]["200"] = operation["responses"]["201"] | {
+        "description": "known already: same source, reference and bytes"
+    }
+    schema = {
+        "type": "object",
+        "required": ["metadata", "audio"],
+        "properties": {
+            "metadata": {"$ref": "#/components/schemas/CallMetadata"},
+            "audio": {"type": "string", "contentMediaType": "application/octet-stream"},
+        },
+    }
+    return operation | {
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+    }
+
+
+def _post_email() -> dict[str, Any]:
+    parameters = [
+        _query("source", required=True),
+        _query("mailbox", required=True),
+        _query("direction", required=True, schema=_enum(Direction)),
+        _query("source_ref", description="unsuitable for references that name people"),
+        _header("X-Archive-Source-Ref", "absent: made from mailbox and body"),
+        _header("X-Archive-Received-At", "absent: now"),
+        _header("X-Archive-Envelope", "JSON: the SMTP envelope"),
+    ]
+    operation = _operation(
+        "Deliver an email", 201, "Receipt", parameters, (400, 409, 410, 413, 422, 429, 507)
+    )
+    operation["responses"]["200"] = operation["responses"]["201"] | {
+        "description": "known already: same source, reference and bytes"
+    }
+    return operation | {
+        "requestBody": {"required": True, "content": {"message/rfc822": {"schema": _TEXT}}}
+    }
+
+
+def _list() -> dict[str, Any]:
+    parameters = [
+        _query("kind", schema=_enum(Kind)),
+        _query("line"),
+        _query("from"),
+        _query("to"),
+        _query("sort"),
+        _query("limit", schema={"type": "integer", "minimum": 1, "maximum": 200}),
+        _query("cursor"),
+    ]
+    return _operation("Browse by kind, line and time", 200, "Page", parameters, (400, 422))
+
+
+def _search() -> dict[str, Any]:
+    words = ("q", "customer", "phone", "email", "metering_point", "case", "line", "agent", "cursor")
+    properties: dict[str, Any] = {name: _TEXT for name in words} | {
+        "kind": _enum(Kind),
+        "direction": _enum(Direction),
+        "from": _TEXT,
+        "to": _TEXT,
+        "sort": {"enum": ["newest", "relevance"]},
+        "limit": {"type": "integer", "minimum": 1, "maximum": 200},
+        "facets": {"type": "array", "items": _TEXT},
+        "total": {"type": "boolean"},
+    }
+    schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    return _operation("Search", 200, "Page", [], (400, 422)) | _json_body(schema)
+
+
+def _content(
+    summary: str, parameters: list[dict[str, Any]], purpose: bool = True
+) -> dict[str, Any]:
+    headers = [_header("Range", "one range of bytes"), _header("If-Range", "an ETag")]
+    if purpose:
+        headers += [
+            _header("X-Archive-Purpose", "why it is opened", schema=_enum(Purpose)),
+            _header("X-Archive-Case", "needed for purpose complaint"),
+        ]
+    operation = _operation(summary, 200, None, parameters + headers, (400, 404))
+    operation["responses"]["206"] = {"description": "one range"}
+    operation["responses"]["416"] = {"description": "unsatisfiable range"}
+    return operation
+
+
+def _openings() -> dict[str, Any]:
+    schema = {
+        "type": "object",
+        "required": ["purpose"],
+        "properties": {"purpose": _enum(Purpose), "case": _TEXT, "rendition": _TEXT},
+    }
+    return _operation("An address for a player", 201, "Opening", [_ID], (400, 404, 422)) | (
+        _json_body(schema)
+    )
+
+
+def _correct() -> dict[str, Any]:
+    return _operation("Change metadata", 200, "Recording", [_ID], (404, 410, 422)) | _json_body(
+        {"type": "object"}
+    )
+
+
+def _erase() -> dict[str, Any]:
+    schema = {
+        "type": "object",
+        "required": ["reason"],
+        "properties": {"reason": {"enum": ["private", "art17", "mistake"]}},
+    }
+    return _operation("Erase at once", 204, None, [_ID], (400, 404, 422)) | _json_body(schema)
+
+
+def _open_case() -> dict[str, Any]:
+    schema = {"type": "object", "properties": {"number": _TEXT}}
+    return _operation("Open a complaint case", 201, "Case", [], (400, 422)) | _json_body(schema)
+
+
+def _add_to_case() -> dict[str, Any]:
+    schema = {
+        "type": "object",
+        "required": ["id"],
+        "properties": {"id": {"type": "string", "format": "uuid"}},
+    }
+    return _operation(
+        "Add a recording to a case", 204, None, [_path("number")], (404, 422)
+    ) | _json_body(schema)
+
+
+def _schemas() -> dict[str, Any]:
+    text_or_null = {"type": ["string", "null"]}
+    warning = {"type": "object", "properties": {"field": _TEXT, "expected": _TEXT}}
+    metadata: dict[str, Any] = {
+        "source": _TEXT,
+        "source_ref": _TEXT,
+        "occurred_at": _TIME,
+        "direction": _enum(Direction),
+        "line": _TEXT,
+    }
+    optional = (
+        "agent caller callee customer_number metering_point contract case company codec call_id "
+        "notes"
+    ).split()
+    return {
+        "Problem": _object(
+            {
+                "type": _TEXT,
+                "title": _TEXT,
+                "status": {"type": "integer"},
+                "detail": _TEXT,
+                "errors": {"type": "array", "items": warning},
+            }
+        ),
+        "CallMetadata": _object(
+            metadata
+            | {name: _TEXT for name in optional}
+            | {
+                "duration_s": {"type": "number", "description": "seconds"},
+                "announcement": _object({"version": _TEXT, "played": {"type": "boolean"}}),
+                "masked": {"type": "array", "description": "[from, to] in seconds"},
+                "clock_trusted": {"type": "boolean"},
+                "extra": {},
+            }
+        )
+        | {"required": list(metadata)},
+        "Receipt": _object(
+            {
+                "id": _TEXT,
+                "state": _enum(State),
+                "kind": _enum(Kind),
+                "bytes": {"type": "integer"},
+                "sha256": _TEXT,
+                "occurred_at": _TIME,
+                "expires_at": _TIME,
+                "warnings": {"type": "array", "items": warning},
+                "ignored": {"type": "array", "items": _TEXT},
+            }
+        ),
+        "Recording": _object(
+            {
+                "id": _TEXT,
+                "kind": _enum(Kind),
+                "state": _enum(State),
+                "source": _TEXT,
+                "line": _TEXT,
+                "direction": _enum(Direction),
+                "agent": text_or_null,
+                "occurred_at": _TIME,
+                "received_at": _TIME,
+                "expires_at": _TIME,
+                "bytes": {"type": "integer"},
+                "description": {"type": ["object", "null"]},
+                "renditions": {"type": "array", "items": _TEXT},
+                "holds": {"type": "array"},
+            }
+        ),
+        "Page": _object(
+            {
+                "items": {"type": "array", "items": {"$ref": "#/components/schemas/Recording"}},
+                "next": text_or_null,
+                "total": {"type": "integer"},
+                "facets": {"type": "object"},
+            }
+        ),
+        "Opening": _object({"url": _TEXT, "expires_at": _TIME}),
+        "Case": _object({"number": _TEXT}),
+    }
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties}
+
+
+def _enum(kinds: Any) -> dict[str, Any]:
+    return {"type": "string", "enum": [kind.value for kind in kinds]}
+
+
+def _path(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": _TEXT}
+
+
+def _query(
+    name: str, *, required: bool = False, schema: Any = None, description: str = ""
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "query",
+        "required": required,
+        "schema": schema or _TEXT,
+        "description": description,
+    }
+
+
+def _header(name: str, description: str, schema: Any = None) -> dict[str, Any]:
+    return {"name": name, "in": "header", "description": description, "schema": schema or _TEXT}

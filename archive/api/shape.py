@@ -1,0 +1,249 @@
+"""How things look in JSON, and how JSON becomes a query. No I/O, no request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from archive import intake, retention
+from archive.archive import Page, Receipt, View
+from archive.errors import ArchiveError, BadFields, FieldError
+from archive.model import CallDescription, Direction, Kind, MailDescription, Query
+from archive.vault import Description
+
+MOST_ITEMS = 200
+SORTS = ("newest", "relevance")
+FACETS = ("line", "kind", "direction", "agent", "month", "source")
+
+
+def instant(at: datetime) -> str:
+    """RFC 3339 in UTC."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def problem(error: ArchiveError) -> dict[str, Any]:
+    """RFC 9457 problem document."""
+    name = "".join("-" + c.lower() if c.isupper() else c for c in type(error).__name__).lstrip("-")
+    return {
+        "type": f"urn:contact-archive:problem:{name}",
+        "title": (type(error).__doc__ or "").strip().split(".")[0].split("{")[0].strip() or name,
+        "status": error.status,
+        "detail": error.message,
+        "errors": [{"field": e.field, "expected": e.expected} for e in error.errors],
+    }
+
+
+def receipt(made: Receipt) -> dict[str, Any]:
+    """The answer to a delivery."""
+    body: dict[str, Any] = {
+        "id": str(made.id),
+        "state": made.state.value,
+        "kind": made.kind.value,
+        "bytes": made.bytes,
+        "sha256": made.sha256,
+        "occurred_at": instant(made.occurred_at),
+        "expires_at": instant(made.expires_at),
+        "warnings": [{"field": field, "expected": expected} for field, expected in made.warnings],
+    }
+    if not made.created:
+        body["ignored"] = list(made.ignored)
+    return body
+
+
+def recording(view: View) -> dict[str, Any]:
+    """One recording's metadata."""
+    d = view.descriptor
+    body: dict[str, Any] = {
+        "id": str(view.id),
+        "kind": view.kind.value,
+        "state": view.state.value,
+        "source": view.source,
+        "source_ref": d.source_ref,
+        "line": view.line,
+        "direction": view.direction.value,
+        "agent": d.agent,
+        "occurred_at": instant(view.occurred_at),
+        "received_at": instant(view.received_at),
+        "expires_at": instant(view.expires_at),
+        "bytes": view.bytes,
+        "sha256": d.sha256,
+        "caller": d.caller,
+        "callee": d.callee,
+        "customer_number": d.customer_number,
+        "metering_point": d.metering_point,
+        "contract": d.contract,
+        "case": d.case,
+        "company": d.company,
+        "call_id": d.call_id,
+        "announcement": dict(d.announcement) if d.announcement else None,
+        "masked": [list(interval) for interval in d.masked],
+        "notes": d.notes,
+        "extra": d.extra,
+        "file_name": d.file_name,
+        "media_type": d.media_type or None,
+        "warnings": list(d.warnings),
+        "given_occurred_at": d.given_occurred_at,
+        "not_understood": dict(d.raw),
+        "description": description(view.description),
+        "renditions": list(view.renditions),
+        "holds": [],
+        "error": view.error_code,
+    }
+    if view.kind is Kind.EMAIL:
+        body["mailbox"] = view.line
+        body["envelope"] = dict(d.envelope) if d.envelope else None
+    return body
+
+
+def description(found: Description | None) -> dict[str, Any] | None:
+    """What describing found, or None before that."""
+    if found is None:
+        return None
+    if found.call is not None:
+        return _call(found.call)
+    return _mail(found.mail) if found.mail is not None else None
+
+
+def _call(call: CallDescription) -> dict[str, Any]:
+    return {f.name: getattr(call, f.name) for f in fields(call)}
+
+
+def _mail(mail: MailDescription) -> dict[str, Any]:
+    return {
+        "message_id": mail.message_id,
+        "subject": mail.subject,
+        "from": list(mail.from_),
+        "to": list(mail.to),
+        "cc": list(mail.cc),
+        "date": instant(mail.date) if mail.date else None,
+        "in_reply_to": mail.in_reply_to,
+        "attachments": [
+            {"name": a.name, "type": a.type, "bytes": a.bytes} for a in mail.attachments
+        ],
+        "parse_errors": list(mail.parse_errors),
+    }
+
+
+def page(found: Page) -> dict[str, Any]:
+    """One page of results."""
+    body: dict[str, Any] = {"items": [recording(v) for v in found.items], "next": found.next}
+    if found.total is not None:
+        body["total"] = found.total
+    if found.facets is not None:
+        body["facets"] = {name: dict(counts) for name, counts in found.facets.items()}
+    if found.explained:
+        body["explained"] = list(found.explained)
+    return body
+
+
+def query(given: Mapping[str, Any], allowed: frozenset[str]) -> tuple[Query, dict[str, Any]]:
+    """The query and the options limit, cursor, total, facets; BadFields names what is wrong."""
+    reader = _Given(given, allowed)
+    found = Query(
+        q=reader.text("q", 2000),
+        customer=reader.text("customer"),
+        phone=reader.text("phone"),
+        email=reader.text("email"),
+        metering_point=reader.text("metering_point"),
+        case=reader.text("case"),
+        kind=reader.one_of("kind", Kind),
+        line=reader.text("line"),
+        agent=reader.text("agent"),
+        direction=reader.one_of("direction", Direction),
+        from_=reader.edge("from", end=False),
+        to=reader.edge("to", end=True),
+        sort=reader.choice("sort", SORTS) or "newest",
+    )
+    options = {
+        "limit": reader.number("limit", 1, MOST_ITEMS) or 25,
+        "cursor": reader.text("cursor", 2000),
+        "total": reader.boolean("total"),
+        "facets": reader.names("facets", FACETS),
+    }
+    reader.finish()
+    return found, options
+
+
+class _Given:
+    """Fields of a search, each checked."""
+
+    def __init__(self, given: Mapping[str, Any], allowed: frozenset[str]) -> None:
+        self._given = given
+        self.errors = [
+            FieldError(name, "a parameter of this search: " + ", ".join(sorted(allowed)))
+            for name in sorted(given.keys() - allowed)
+        ]
+
+    def _wrong(self, name: str, expected: str) -> None:
+        self.errors.append(FieldError(name, expected))
+
+    def text(self, name: str, most: int = 320) -> str | None:
+        value = self._given.get(name)
+        if value is None or value == "":
+            return None
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if not isinstance(value, str) or len(value) > most or "\x00" in value:
+            self._wrong(name, f"text of at most {most} characters")
+            return None
+        return value.encode("utf-8", "ignore").decode()
+
+    def one_of(self, name: str, kinds: type[Any]) -> Any:
+        value = self.choice(name, tuple(k.value for k in kinds))
+        return kinds(value) if value else None
+
+    def choice(self, name: str, choices: tuple[str, ...]) -> str | None:
+        value = self._given.get(name)
+        if value is None or value == "":
+            return None
+        if value not in choices:
+            self._wrong(name, "one of " + ", ".join(choices))
+            return None
+        return str(value)
+
+    def edge(self, name: str, *, end: bool) -> datetime | None:
+        """An instant, or a Helsinki day: its beginning, or for `to` its end."""
+        value = self._given.get(name)
+        if value is None or value == "":
+            return None
+        try:
+            if isinstance(value, str) and len(value) == 10:
+                day = date.fromisoformat(value) + timedelta(days=1 if end else 0)
+                return retention.resolve_local(datetime.combine(day, time()))
+            return intake.moment(value)
+        except (ValueError, OverflowError):
+            self._wrong(name, "a date YYYY-MM-DD, or RFC 3339 date and time with offset")
+            return None
+
+    def number(self, name: str, least: int, most: int) -> int | None:
+        value = self._given.get(name)
+        if value is None or value == "":
+            return None
+        try:
+            number = int(value)
+            if isinstance(value, bool) or not least <= number <= most:
+                raise ValueError
+        except (ValueError, TypeError):
+            self._wrong(name, f"a number from {least} to {most}")
+            return None
+        return number
+
+    def boolean(self, name: str) -> bool:
+        value = self._given.get(name, False)
+        if not isinstance(value, bool):
+            self._wrong(name, "true or false")
+            return False
+        return value
+
+    def names(self, name: str, known: tuple[str, ...]) -> tuple[str, ...]:
+        value = self._given.get(name) or []
+        if not isinstance(value, list) or any(item not in known for item in value):
+            self._wrong(name, "a list of " + ", ".join(known))
+            return ()
+        return tuple(value)
+
+    def finish(self) -> None:
+        if self.errors:
+            raise BadFields(errors=self.errors)

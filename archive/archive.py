@@ -1,0 +1,976 @@
+"""The archive: one object whose methods are what it does with recordings.
+
+Pages, API, commands and sources are thin callers of these verbs, so none of them can forget
+a permission or an audit entry. Knows nothing of HTTP, sessions or the command line.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, Engine
+
+from archive import (
+    audit,
+    catalogue,
+    corrections,
+    expiry,
+    intake,
+    keys,
+    openings,
+    permissions,
+    retention,
+    seal,
+)
+from archive.catalogue import Added
+from archive.config import Config
+from archive.db import database_errors, transaction
+from archive.errors import (
+    ArchiveError,
+    BadRequest,
+    CaseRequired,
+    CohortClosed,
+    Forbidden,
+    KeyDestroyed,
+    KeyMissing,
+    NotFound,
+    OlderThanRetention,
+    PurposeRequired,
+    ReferenceConflict,
+    ReferenceErased,
+    SourceMismatch,
+)
+from archive.formats import mail
+from archive.keys import KeysDirectory
+from archive.model import (
+    Actor,
+    Descriptor,
+    Direction,
+    Kind,
+    Purpose,
+    Query,
+    Recording,
+    Rendition,
+    Scope,
+    State,
+    StoredRendition,
+)
+from archive.search import Index
+from archive.storage import Store
+from archive.vault import Description, SealedObject, Vault, original_key
+
+OPENING_LIFE = timedelta(minutes=15)
+DRAIN_BYTES = 1024 * 1024  # read at a time where only the digest matters
+SYSTEM = Actor(
+    id="system", name="system", kind="system", group=None, scopes=frozenset(Scope), session=b"system"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The answer to a delivery. `created` is False where the recording was known already."""
+
+    created: bool
+    id: UUID
+    state: State
+    kind: Kind
+    bytes: int
+    sha256: str
+    occurred_at: datetime
+    expires_at: datetime
+    warnings: tuple[tuple[str, str], ...] = ()  # (field, expected)
+    ignored: tuple[str, ...] = ()  # fields that differ from what is stored
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One recording as its reader may see it. `description` is None before describing."""
+
+    id: UUID
+    kind: Kind
+    state: State
+    source: str
+    line: str
+    direction: Direction
+    occurred_at: datetime
+    received_at: datetime
+    expires_at: datetime
+    bytes: int
+    descriptor: Descriptor
+    description: Description | None
+    renditions: tuple[str, ...]
+    readable: bool = True  # False where its key is gone or its seal broken
+    error_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of results, the cursor of the next, and what was asked for besides."""
+
+    items: list[View]
+    next: str | None = None
+    total: int | None = None
+    facets: Mapping[str, Mapping[str, int]] | None = None
+    explained: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Content that may be read now: [start, stop) of `length` plaintext bytes."""
+
+    length: int
+    media_type: str
+    etag: str
+    read: Callable[[int, int], Iterator[bytes]]
+    file_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MailView:
+    """An email as it may be shown: `html` is sanitised and loads nothing from elsewhere."""
+
+    view: View
+    text: str
+    html: str | None
+
+
+class Archive:
+    """The verbs. Thread-safe; one a process."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        engine: Engine,
+        store: Store,
+        keys: KeysDirectory,
+        index: Index,
+        now: Callable[[], datetime],
+        database_now: Callable[[Connection], datetime] = expiry.database_now,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.config = config
+        self.engine = engine
+        self.store = store
+        self.keys = keys
+        self.index = index
+        self.now = now
+        self.vault = Vault(keys=keys, store=store, cache_s=config.key_cache_s)
+        self._rules = intake.Rules(customer_pattern=config.customer_pattern)
+        self._cohorts_made: set[date] = set()
+        self._means = expiry.Means(
+            vault=self.vault,
+            engine=engine,
+            index=index,
+            config=config,
+            now=now,
+            database_now=database_now,
+            wait=wait,
+        )
+
+    # -- receive ---------------------------------------------------------------------
+
+    def receive_call(
+        self, actor: Actor, metadata: Mapping[str, Any], content: seal.Readable
+    ) -> Receipt:
+        """Stores a call. Returns when object and row are durable.
+
+        BadFields, SourceMismatch, OlderThanRetention, ReferenceErased, ReferenceConflict,
+        TooLarge, StoreUnavailable, CatalogueUnavailable, DiskFull; after any of them nothing
+        of the recording is kept that a row would name.
+        """
+        permissions.require(actor, Scope.INGEST)
+        checked = intake.call(metadata, arrived_at=self.now(), rules=self._rules)
+        return self._receive(actor, checked, content)
+
+    def receive_email(
+        self,
+        actor: Actor,
+        content: seal.Readable,
+        *,
+        source: str | None,
+        mailbox: str | None,
+        direction: str | None,
+        source_ref: str | None = None,
+        received_at: str | None = None,
+        envelope: Any = None,
+    ) -> Receipt:
+        """Stores an email, byte for byte. Errors as for a call."""
+        permissions.require(actor, Scope.INGEST)
+        checked = intake.email(
+            source=source,
+            source_ref=source_ref,
+            mailbox=mailbox,
+            direction=direction,
+            received_at=received_at,
+            envelope=envelope,
+            arrived_at=self.now(),
+        )
+        return self._receive(actor, checked, content)
+
+    def _receive(self, actor: Actor, checked: intake.Intake, content: seal.Readable) -> Receipt:
+        descriptor = checked.descriptor
+        self._may_deliver(actor, descriptor)
+        warnings = tuple((w.field, w.expected) for w in checked.warnings)
+        if retention.too_old(descriptor.occurred_at, self.now()):
+            self._refused(descriptor.source, "older-than-retention")
+            raise OlderThanRetention()
+        if descriptor.source_ref:
+            known = self._known(descriptor)
+            if known is not None:
+                return self._again(known, descriptor, _digest(content), warnings)
+        return self._store(descriptor, content, warnings)
+
+    def _may_deliver(self, actor: Actor, descriptor: Descriptor) -> None:
+        if actor.source is not None and descriptor.source != actor.source:
+            raise SourceMismatch()
+        if actor.lines is not None and descriptor.line not in actor.lines:
+            self._refused(descriptor.source, "line-not-allowed")
+            raise Forbidden(verb="ingest on this line")
+
+    def _known(self, descriptor: Descriptor) -> Recording | None:
+        """The recording of this reference; ReferenceErased if it was erased before."""
+        reference = self.reference(descriptor.source, descriptor.source_ref)
+        with self._reading() as connection:
+            known = catalogue.by_reference(connection, reference)
+            if known is None and catalogue.is_erased(connection, reference, now=self.now()):
+                erased = True
+            else:
+                erased = False
+        if erased:
+            self._refused(descriptor.source, "reference-erased")
+            raise ReferenceErased()
+        return known
+
+    def _store(
+        self,
+        descriptor: Descriptor,
+        content: seal.Readable,
+        warnings: tuple[tuple[str, str], ...],
+    ) -> Receipt:
+        id = uuid4()
+        expires_at = retention.expires_at(descriptor.occurred_at)
+        cohort = retention.cohort_of(expires_at)
+        try:
+            data_key, wrapped = self.vault.new_data_key(id, cohort)
+        except KeyDestroyed:
+            raise CohortClosed(day=cohort) from None
+        envelope = seal.Envelope(
+            id=id,
+            cohort=cohort,
+            rendition=Rendition.ORIGINAL.value,
+            version=1,
+            seq=1,
+            wrapped_key=wrapped,
+            descriptor=self.vault.seal_descriptor(data_key, id, 1, descriptor),
+        )
+        written = self.vault.write(
+            key=data_key,
+            envelope=envelope,
+            object_key=original_key(cohort, id),
+            content=content,
+            max_bytes=self.config.max_bytes,
+        )
+        # The object is written before the row, so a crash between them leaves an unreferenced
+        # object for `verify` to sweep, never a row without an object.
+        final = complete_descriptor(descriptor, sha256=written.sha256, length=written.plain_bytes)
+        recording = self._row(id, final, envelope, written, data_key, expires_at)
+        return self._commit(recording, final, warnings)
+
+    def _row(
+        self,
+        id: UUID,
+        descriptor: Descriptor,
+        envelope: seal.Envelope,
+        written: SealedObject,
+        data_key: bytes,
+        expires_at: datetime,
+    ) -> Recording:
+        return Recording(
+            id=id,
+            kind=descriptor.kind,
+            state=State.RECEIVED,
+            source=descriptor.source,
+            line=descriptor.line,
+            direction=descriptor.direction,
+            occurred_at=descriptor.occurred_at,
+            received_at=descriptor.received_at,
+            expires_at=expires_at,
+            cohort=envelope.cohort,
+            bytes=written.plain_bytes,
+            object_key=written.stored.key,
+            object_version=written.stored.version,
+            object_bytes=written.stored.bytes,
+            header_bytes=written.header_bytes,
+            envelope_seq=1,
+            envelope_key=None,
+            reference=self.reference(descriptor.source, descriptor.source_ref),
+            wrapped_key=envelope.wrapped_key,
+            descriptor=self.vault.seal_descriptor(data_key, id, 1, descriptor),
+            description=None,
+            index_due=True,
+            attempts=0,
+            error_code=None,
+        )
+
+    def _commit(
+        self,
+        recording: Recording,
+        descriptor: Descriptor,
+        warnings: tuple[tuple[str, str], ...],
+    ) -> Receipt:
+        # If the database is lost here it may or may not have committed: the object stays (as an
+        # unreferenced one at worst), and the sender's next attempt meets the row or makes one.
+        outcome = self._add(recording)
+        if outcome is Added.STORED:
+            return _receipt(recording, descriptor, created=True, warnings=warnings)
+        self.store.delete([recording.object_key])
+        if outcome is Added.KNOWN:
+            known = self._known(descriptor)
+            if known is not None:
+                digest = (descriptor.sha256, descriptor.bytes)
+                return self._again(known, descriptor, digest, warnings)
+        if outcome is Added.ERASED:
+            self._refused(descriptor.source, "reference-erased")
+            raise ReferenceErased()
+        self._refused(descriptor.source, "older-than-retention")
+        raise CohortClosed(day=recording.cohort)
+
+    def _add(self, recording: Recording) -> Added:
+        with database_errors(self.engine), self.engine.connect() as connection:
+            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            if recording.cohort not in self._cohorts_made:
+                catalogue.ensure_cohort(connection, recording.cohort)
+                self._cohorts_made.add(recording.cohort)
+            return catalogue.add(connection, recording, now=self.now())
+
+    def _again(
+        self,
+        known: Recording,
+        descriptor: Descriptor,
+        digest: tuple[str, int],
+        warnings: tuple[tuple[str, str], ...],
+    ) -> Receipt:
+        """The same reference came again: the same bytes are fine, other bytes a conflict."""
+        if known.expires_at <= self.now():
+            self._refused(descriptor.source, "older-than-retention")
+            raise OlderThanRetention()
+        stored = self.vault.descriptor(known)
+        if digest[0] != stored.sha256:
+            self._refused(descriptor.source, "reference-conflict")
+            raise ReferenceConflict()
+        return _receipt(
+            known,
+            stored,
+            created=False,
+            warnings=warnings,
+            ignored=_differing(descriptor, stored),
+        )
+
+    def reference(self, source: str, source_ref: str) -> bytes:
+        """The digest by which a reference is known; its key is the same for ever."""
+        key = self.keys.ensure("installation/reference")
+        return keys.reference_digest(key, source, source_ref)
+
+    def _refused(self, source: str, reason: str) -> None:
+        with transaction(self.engine) as connection:
+            catalogue.count_refusal(connection, source=source, reason=reason, now=self.now())
+
+    # -- find ------------------------------------------------------------------------
+
+    def describe(self, actor: Actor, id: UUID) -> View:
+        """One recording's metadata; NotFound unless visible to the actor."""
+        permissions.require(actor, Scope.READ)
+        recording = self._visible(actor, id)
+        with transaction(self.engine) as connection:
+            audit.append(
+                connection, at=self.now(), actor=actor, verb="read", recording_id=recording.id
+            )
+        return self._views([recording])[0]
+
+    def find(
+        self,
+        actor: Actor,
+        query: Query,
+        *,
+        limit: int = 25,
+        cursor: str | None = None,
+        total: bool = False,
+        facets: Sequence[str] = (),
+    ) -> Page:
+        """What matches, newest first or by relevance; only what the actor may see."""
+        permissions.require(actor, Scope.SEARCH)
+        permissions.require_customer(actor, query)
+        query = replace(query, lines=actor.lines)
+        after = self._open_cursor(cursor, query) if cursor else None
+        recordings, following = self._search(actor, query, limit=limit, after=after)
+        with transaction(self.engine) as connection:
+            audit.append(
+                connection,
+                at=self.now(),
+                actor=actor,
+                verb="search",
+                detail={"fields": _asked(query), "found": len(recordings)},
+            )
+        return Page(
+            items=self._views(recordings),
+            next=self._seal_cursor(following, query) if following else None,
+            total=self.index.count(self._live(query)) if total else None,
+            facets=self.index.facets(self._live(query), facets) if facets else None,
+        )
+
+    def browse(
+        self,
+        actor: Actor,
+        *,
+        kind: Kind | None = None,
+        line: str | None = None,
+        from_: datetime | None = None,
+        to: datetime | None = None,
+        limit: int = 25,
+        cursor: str | None = None,
+    ) -> Page:
+        """Live recordings newest first, from the catalogue alone: no words, no parties."""
+        permissions.require(actor, Scope.SEARCH)
+        query = Query(kind=kind, line=line, from_=from_, to=to)
+        permissions.require_customer(actor, query)
+        lines = _lines(actor, line)
+        with transaction(self.engine) as connection:
+            found = catalogue.browse(
+                connection,
+                now=self.now(),
+                kind=kind,
+                lines=lines,
+                from_=from_,
+                to=to,
+                after=self._open_cursor(cursor, query) if cursor else None,
+                limit=limit + 1,
+            )
+            audit.append(connection, at=self.now(), actor=actor, verb="browse")
+        shown, more = found[:limit], len(found) > limit
+        following = (shown[-1].occurred_at, shown[-1].id) if more else None
+        return Page(
+            items=self._views(shown),
+            next=self._seal_cursor(following, query) if following else None,
+        )
+
+    def _search(
+        self,
+        actor: Actor,
+        query: Query,
+        *,
+        limit: int,
+        after: tuple[datetime, UUID] | None,
+    ) -> tuple[list[Recording], tuple[datetime, UUID] | None]:
+        """Up to `limit` visible recordings, and where to go on. The catalogue has the last word."""
+        found: list[Recording] = []
+        while len(found) <= limit:
+            hits = self.index.find(self._live(query), limit=limit + 10, after=after)
+            with self._reading() as connection:
+                rows = catalogue.get_many(connection, [hit.id for hit in hits])
+            for hit in hits:
+                row = rows.get(hit.id)
+                if row is not None and self._sees(actor, row):
+                    found.append(row)
+            if len(hits) < limit + 10:
+                break
+            after = (hits[-1].occurred_at, hits[-1].id)
+        following = (found[limit - 1].occurred_at, found[limit - 1].id)\
+            if len(found) > limit else None
+        return found[:limit], following
+
+    def _live(self, query: Query) -> Query:
+        """The query narrowed to contacts whose year is not over."""
+        edge = retention.live_since(self.now())
+        return replace(query, from_=max(query.from_, edge) if query.from_ else edge)
+
+    def _views(self, recordings: Sequence[Recording]) -> list[View]:
+        with self._reading() as connection:
+            renditions = catalogue.renditions(connection, [r.id for r in recordings])
+        return [self._view(r, renditions[r.id]) for r in recordings]
+
+    def _view(self, recording: Recording, renditions: Sequence[StoredRendition]) -> View:
+        readable = True
+        try:
+            key = self.vault.data_key(recording)
+            descriptor = self.vault.descriptor(recording, key=key)
+            description = self.vault.description(recording, key=key)
+        except (KeyDestroyed, KeyMissing):
+            readable, descriptor, description = False, _empty_descriptor(recording), None
+        names = [r.name for r in renditions]
+        if description is not None and description.mail is not None:
+            names.append(Rendition.TEXT.value)
+        return View(
+            id=recording.id,
+            kind=recording.kind,
+            state=recording.state,
+            source=recording.source,
+            line=recording.line,
+            direction=recording.direction,
+            occurred_at=recording.occurred_at,
+            received_at=recording.received_at,
+            expires_at=recording.expires_at,
+            bytes=recording.bytes,
+            descriptor=descriptor,
+            description=description,
+            renditions=tuple(names),
+            readable=readable,
+            error_code=recording.error_code,
+        )
+
+    # -- open ------------------------------------------------------------------------
+
+    def open(
+        self,
+        actor: Actor,
+        id: UUID,
+        *,
+        purpose: str | None,
+        case: str | None = None,
+        rendition: str = Rendition.ORIGINAL.value,
+    ) -> Opened:
+        """Content or a rendition, for a stated purpose; the audit entry is committed first."""
+        permissions.require(actor, Scope.OPEN)
+        recording = self._visible(actor, id)
+        checked = self._purpose(actor, recording, purpose, case)
+        part = self._part(recording, rendition)
+        opened = self._opened(recording, part, rendition)
+        with transaction(self.engine) as connection:
+            audit.append(
+                connection,
+                at=self.now(),
+                actor=actor,
+                verb="open",
+                recording_id=id,
+                purpose=checked.value,
+                case=case,
+                detail={"rendition": rendition},
+            )
+        return opened
+
+    def make_opening(
+        self,
+        actor: Actor,
+        id: UUID,
+        *,
+        purpose: str | None,
+        case: str | None = None,
+        rendition: str = Rendition.PLAYBACK.value,
+    ) -> tuple[str, datetime]:
+        """A token for a player's address, and until when it holds; see `use_opening`."""
+        permissions.require(actor, Scope.OPEN)
+        recording = self._visible(actor, id)
+        checked = self._purpose(actor, recording, purpose, case)
+        self._part(recording, rendition)
+        with transaction(self.engine) as connection:
+            token, until = openings.make(
+                connection,
+                now=self.now(),
+                life=OPENING_LIFE,
+                actor=actor,
+                recording_id=id,
+                rendition=rendition,
+                purpose=checked.value,
+                case=case,
+            )
+            audit.append(
+                connection,
+                at=self.now(),
+                actor=actor,
+                verb="open",
+                recording_id=id,
+                purpose=checked.value,
+                case=case,
+                detail={"rendition": rendition, "opening": True},
+            )
+        return token, until
+
+    def use_opening(self, actor: Actor, token: str) -> Opened:
+        """What an opening gives, for the session it was made in; NotFound in every other case.
+
+        Use extends it; `expires_at` of the recording is checked each time.
+        """
+        with transaction(self.engine) as connection:
+            opening = openings.use(
+                connection, token, session=actor.session, now=self.now(), life=OPENING_LIFE
+            )
+        if opening is None:
+            raise NotFound()
+        recording = self._visible(actor, opening.recording_id)
+        opened = self._opened(recording, self._part(recording, opening.rendition), opening.rendition)
+
+        def counted(start: int, stop: int) -> Iterator[bytes]:
+            served = 0
+            try:
+                for block in opened.read(start, stop):
+                    served += len(block)
+                    yield block
+            finally:
+                with transaction(self.engine) as connection:
+                    openings.served(connection, token, served)
+
+        return replace(opened, read=counted)
+
+    def email_view(
+        self, actor: Actor, id: UUID, *, purpose: str | None, case: str | None = None
+    ) -> MailView:
+        """An email to be read on a page; one audit entry, committed before anything is shown."""
+        permissions.require(actor, Scope.OPEN)
+        recording = self._visible(actor, id)
+        checked = self._purpose(actor, recording, purpose, case)
+        with transaction(self.engine) as connection:
+            audit.append(
+                connection,
+                at=self.now(),
+                actor=actor,
+                verb="open",
+                recording_id=id,
+                purpose=checked.value,
+                case=case,
+                detail={"rendition": "page"},
+            )
+        view = self._views([recording])[0]
+        description = view.description or Description()
+        html = mail.safe_html(description.html) if description.html else None
+        return MailView(view=view, text=description.text, html=html)
+
+    def peaks(self, actor: Actor, id: UUID) -> bytes | None:
+        """The waveform of a call as wavesurfer wants it (JSON); None where there is none.
+
+        Shows loudness and nothing that was said, so it needs no purpose of its own.
+        """
+        permissions.require(actor, Scope.READ)
+        recording = self._visible(actor, id)
+        with self._reading() as connection:
+            rendition = catalogue.get_rendition(connection, id, Rendition.PEAKS.value)
+        return self.vault.read_all(recording, rendition) if rendition else None
+
+    def attachment(
+        self, actor: Actor, id: UUID, index: int, *, purpose: str | None, case: str | None = None
+    ) -> tuple[str, str, bytes]:
+        """Name, type and content of one attachment of an email; audited like an opening."""
+        opened = self.open(actor, id, purpose=purpose, case=case)
+        found = mail.attachment(b"".join(opened.read(0, opened.length)), index)
+        if found is None:
+            raise NotFound()
+        return found
+
+    def _purpose(
+        self, actor: Actor, recording: Recording, purpose: str | None, case: str | None
+    ) -> Purpose:
+        try:
+            checked = Purpose(purpose or "")
+        except ValueError:
+            raise PurposeRequired() from None
+        permissions.require_purpose(actor, checked)
+        if checked is Purpose.COMPLAINT and not self._case_covers(recording, case):
+            raise CaseRequired()
+        return checked
+
+    def _case_covers(self, recording: Recording, case: str | None) -> bool:
+        """Whether the case is one this recording belongs to: by its metadata or by being added."""
+        if not case:
+            return False
+        if self.vault.descriptor(recording).case == case:
+            return True
+        with self._reading() as connection:
+            return catalogue.is_in_case(connection, number=case, id=recording.id)
+
+    def _part(self, recording: Recording, rendition: str) -> StoredRendition | None:
+        if rendition in {Rendition.ORIGINAL.value, Rendition.TEXT.value}:
+            return None
+        with self._reading() as connection:
+            part = catalogue.get_rendition(connection, recording.id, rendition)
+        if part is None:
+            raise NotFound()
+        return part
+
+    def _opened(
+        self, recording: Recording, part: StoredRendition | None, rendition: str
+    ) -> Opened:
+        try:
+            if rendition == Rendition.TEXT.value:
+                return self._opened_text(recording)
+            reader = self.vault.reader(recording, part)
+            length = reader.length
+        except (KeyDestroyed, KeyMissing):
+            raise NotFound() from None
+        etag = hashlib.sha256(
+            f"{recording.id}/{rendition}/{part.version if part else 1}".encode()
+        ).hexdigest()[:32]
+        media_type = part.media_type if part else self._media_type(recording)
+        return Opened(
+            length=length,
+            media_type=media_type,
+            etag=etag,
+            read=lambda start, stop: reader.read(start, stop),
+            file_name=_file_name(recording, rendition, media_type),
+        )
+
+    def _opened_text(self, recording: Recording) -> Opened:
+        description = self.vault.description(recording)
+        if description is None or description.mail is None:
+            raise NotFound()
+        text = description.text.encode("utf-8", "replace")
+        return Opened(
+            length=len(text),
+            media_type="text/plain; charset=utf-8",
+            etag=hashlib.sha256(f"{recording.id}/text".encode()).hexdigest()[:32],
+            read=lambda start, stop: iter([text[start:stop]]),
+            file_name=_file_name(recording, "text", "text/plain"),
+        )
+
+    def _media_type(self, recording: Recording) -> str:
+        if recording.kind is Kind.EMAIL:
+            return "message/rfc822"
+        given = self.vault.descriptor(recording).media_type
+        return given if given.startswith("audio/") else "application/octet-stream"
+
+    # -- correct, cases --------------------------------------------------------------
+
+    def correct(self, actor: Actor, id: UUID, changes: Mapping[str, Any]) -> View:
+        """Changes metadata; a corrected contact time moves the recording to its right cohort.
+
+        A correction never lengthens life beyond arrival plus one year. BadFields names each
+        field that cannot be changed or is not understood; then nothing changes.
+        """
+        permissions.require(actor, Scope.INGEST)
+        recording = self._visible(actor, id)
+        if actor.source is not None and recording.source != actor.source:
+            raise NotFound()
+        values, occurred_at = intake.correction(changes, rules=self._rules)
+        changed = corrections.apply(
+            self.vault, self.engine, recording, values, occurred_at, now=self.now()
+        )
+        with transaction(self.engine) as connection:
+            audit.append(
+                connection,
+                at=self.now(),
+                actor=actor,
+                verb="correct",
+                recording_id=id,
+                detail={"fields": sorted(changes)},
+            )
+        return self._views([changed])[0]
+
+    def open_case(self, actor: Actor, number: str | None = None) -> str:
+        """Opens a complaint case under the given number, or the year's next one."""
+        permissions.require(actor, Scope.CASES)
+        if number is not None and not intake.CASE_NUMBER.fullmatch(number):
+            raise BadRequest(reason="a case number is YYYY-NNNNN")
+        with transaction(self.engine) as connection:
+            year = retention.local(self.now()).year
+            chosen = number or catalogue.next_case_number(connection, year)
+            made = catalogue.open_case(
+                connection, number=chosen, subject=None, by=actor.id, now=self.now()
+            )
+            if made:
+                audit.append(
+                    connection, at=self.now(), actor=actor, verb="open-case", case=chosen
+                )
+        return chosen
+
+    def add_to_case(self, actor: Actor, number: str, id: UUID) -> None:
+        """Adds a recording that the actor can find to an open case."""
+        permissions.require(actor, Scope.CASES)
+        recording = self._visible(actor, id)
+        with transaction(self.engine) as connection:
+            if not catalogue.is_open_case(connection, number):
+                raise CaseRequired()
+            catalogue.add_to_case(
+                connection, number=number, id=recording.id, by=actor.id, now=self.now()
+            )
+            audit.append(
+                connection,
+                at=self.now(),
+                actor=actor,
+                verb="add-to-case",
+                recording_id=id,
+                case=number,
+            )
+
+    # -- erase and expire ------------------------------------------------------------
+
+    def erase(self, actor: Actor, id: UUID, *, reason: str) -> None:
+        """Erases at once what should not have been kept; its reference is remembered as erased."""
+        permissions.require(actor, Scope.ERASE)
+        if reason not in expiry.ERASURE_REASONS:
+            raise BadRequest(reason="the reason is one of " + ", ".join(expiry.ERASURE_REASONS))
+        recording = self._visible(actor, id)
+        expiry.erase(self._means, actor, recording, reason=reason)
+
+    def expire(self, *, dry_run: bool = False) -> dict[str, Any]:
+        """Destroys what is a year old; the certificate of the run. Resumable, one at a time."""
+        return expiry.run(self._means, dry_run=dry_run)
+
+    def expiry_calendar(self, actor: Actor) -> list[catalogue.DueDay]:
+        """What went and what goes, by day."""
+        permissions.require(actor, Scope.EXPIRY)
+        return expiry.calendar(self.engine, now=self.now())
+
+    # -- who may see what ------------------------------------------------------------
+
+    def _visible(self, actor: Actor, id: UUID) -> Recording:
+        with self._reading() as connection:
+            recording = catalogue.get(connection, id)
+        if recording is None or not self._sees(actor, recording):
+            raise NotFound()
+        return recording
+
+    def _sees(self, actor: Actor, recording: Recording) -> bool:
+        """Not past its year, and on a line of the actor's."""
+        if recording.expires_at <= self.now():
+            return False
+        return actor.lines is None or recording.line in actor.lines
+
+    def _reading(self) -> Any:
+        return _Reading(self.engine)
+
+    # -- cursors ---------------------------------------------------------------------
+
+    def _seal_cursor(self, after: tuple[datetime, UUID], query: Query) -> str:
+        body = json.dumps([after[0].isoformat(), str(after[1])]).encode()
+        sealed = seal.seal(self.keys.ensure("installation/pages"), _cursor_context(query), body)
+        return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+
+    def _open_cursor(self, cursor: str, query: Query) -> tuple[datetime, UUID]:
+        try:
+            sealed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+            key = self.keys.ensure("installation/pages")
+            at, id = json.loads(seal.unseal(key, _cursor_context(query), sealed))
+        except (ValueError, ArchiveError):
+            raise BadRequest(reason="the cursor belongs to another search or is damaged") from None
+        return datetime.fromisoformat(at), UUID(id)
+
+
+class _Reading:
+    """A connection for reading: autocommit, and database errors translated."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __enter__(self) -> Connection:
+        self._errors = database_errors(self._engine)
+        self._errors.__enter__()
+        try:
+            self._connection = self._engine.connect()
+            return self._connection.execution_options(isolation_level="AUTOCOMMIT")
+        except BaseException as error:
+            self._errors.__exit__(type(error), error, error.__traceback__)
+            raise
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self._connection.close()
+        self._errors.__exit__(kind, error, trace)
+
+
+def complete_descriptor(descriptor: Descriptor, *, sha256: str, length: int) -> Descriptor:
+    """The descriptor with digest and length; an email without reference gets one from them.
+
+    The reference is the SHA-256 (hex) over mailbox and content digest, so that a rebuilt
+    catalogue finds the same one from the object's trailer.
+    """
+    reference = descriptor.source_ref or _email_reference(descriptor.line, sha256)
+    return replace(descriptor, sha256=sha256, bytes=length, source_ref=reference)
+
+
+def _email_reference(mailbox: str, sha256: str) -> str:
+    return hashlib.sha256(mailbox.encode() + b"\0" + bytes.fromhex(sha256)).hexdigest()
+
+
+def _digest(content: seal.Readable) -> tuple[str, int]:
+    digest, length = hashlib.sha256(), 0
+    while block := content.read(DRAIN_BYTES):
+        digest.update(block)
+        length += len(block)
+    return digest.hexdigest(), length
+
+
+def _receipt(
+    recording: Recording,
+    descriptor: Descriptor,
+    *,
+    created: bool,
+    warnings: tuple[tuple[str, str], ...],
+    ignored: tuple[str, ...] = (),
+) -> Receipt:
+    return Receipt(
+        created=created,
+        id=recording.id,
+        state=recording.state,
+        kind=recording.kind,
+        bytes=recording.bytes,
+        sha256=descriptor.sha256,
+        occurred_at=recording.occurred_at,
+        expires_at=recording.expires_at,
+        warnings=warnings,
+        ignored=ignored,
+    )
+
+
+_COMPARED = (
+    "occurred_at", "line", "direction", "agent", "caller", "callee", "customer_number",
+    "metering_point", "contract", "case", "company", "claimed_duration_s", "codec", "call_id",
+    "announcement", "masked", "notes", "extra",
+)  # fmt: skip
+_PUBLIC_NAMES = {"claimed_duration_s": "duration_s"}
+
+
+def _differing(given: Descriptor, stored: Descriptor) -> tuple[str, ...]:
+    """Fields that came again with another value. A contact time taken from arrival does not count."""
+    return tuple(
+        _PUBLIC_NAMES.get(name, name)
+        for name in _COMPARED
+        if getattr(given, name) != getattr(stored, name)
+        and not (name == "occurred_at" and given.occurred_at == given.received_at)
+    )
+
+
+def _empty_descriptor(recording: Recording) -> Descriptor:
+    return Descriptor(
+        source=recording.source,
+        source_ref="",
+        occurred_at=recording.occurred_at,
+        received_at=recording.received_at,
+        kind=recording.kind,
+        line=recording.line,
+        direction=recording.direction,
+        bytes=recording.bytes,
+    )
+
+
+def _lines(actor: Actor, line: str | None) -> list[str] | None:
+    if actor.lines is None:
+        return [line] if line else None
+    return [line] if line in actor.lines else [] if line else sorted(actor.lines)
+
+
+def _asked(query: Query) -> list[str]:
+    """Names of the fields that were asked by; never their values."""
+    return [
+        name
+        for name in query.__slots__
+        if getattr(query, name) is not None and name not in {"sort", "lines"}
+    ]
+
+
+def _cursor_context(query: Query) -> bytes:
+    narrowed = [str(getattr(query, name)) for name in query.__slots__ if name != "lines"]
+    return seal.context("cursor", *narrowed)
+
+
+_EXTENSIONS = {"audio/ogg": "ogg", "message/rfc822": "eml", "application/json": "json",
+               "text/plain": "txt"}  # fmt: skip
+
+
+def _file_name(recording: Recording, rendition: str, media_type: str) -> str:
+    extension = _EXTENSIONS.get(media_type.split(";")[0], "bin")
+    return f"{recording.id}-{rendition}.{extension}"

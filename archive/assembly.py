@@ -1,0 +1,69 @@
+"""The archive put together from its settings: engine, store, keys, index, people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine
+
+from archive.archive import Archive
+from archive.auth import People
+from archive.config import Config, running_parts
+from archive.db import open_engine
+from archive.errors import NotRunning
+from archive.keys import open_keys
+from archive.search import open_index
+from archive.storage import open_store
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """Everything one process works with."""
+
+    config: Config
+    engine: Engine
+    archive: Archive
+    people: People
+
+    def close(self) -> None:
+        """Gives back files, connections and memory."""
+        self.archive.index.close()
+        self.archive.store.close()
+        self.engine.dispose()
+
+
+def with_parts(config: Config) -> Config:
+    """The settings completed by what a running `archive up` in the same home offers."""
+    parts = running_parts(config.home)
+    if not config.database_url and not parts:
+        raise NotRunning(home=config.home)
+    return replace(
+        config,
+        database_url=config.database_url or str(parts.get("database_url", "")),
+        store_url=config.store_url or str(parts.get("store_url", "")),
+        store_access_key=config.store_access_key or str(parts.get("store_access_key", "")),
+        store_secret_key=config.store_secret_key or str(parts.get("store_secret_key", "")),
+    )
+
+
+def assemble(config: Config, *, pool_size: int = 10) -> Assembly:
+    """The archive of these settings. NotRunning where neither settings nor home name its parts."""
+    config = with_parts(config)
+    engine = open_engine(config.database_url, pool_size=pool_size)
+    keys = open_keys(config)
+    archive = Archive(
+        config=config,
+        engine=engine,
+        store=open_store(config),
+        keys=keys,
+        index=open_index(config.home / "index", keys, memory_mb=config.index_memory_mb),
+        now=utc_now,
+    )
+    people = People(engine, now=utc_now, pepper=lambda: keys.ensure("installation/pages"))
+    return Assembly(config, engine, archive, people)
+
+
+def utc_now() -> datetime:
+    """The clock of the service, aware, UTC."""
+    return datetime.now(UTC)

@@ -1,0 +1,147 @@
+"""The audit log: who did what, when, for which purpose; append-only and hash-chained.
+
+Appending takes no lock: an entry is inserted unchained in the caller's transaction, and one
+process at a time gives it its place in the chain soon after. Knows nothing of recordings
+beyond their ids; never stores names, numbers or content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from archive.model import Actor
+
+CHAIN_LOCK = 7_401_002
+GENESIS = hashlib.sha256(b"contact-archive/audit/1").digest()
+_COLUMNS = "id, at, actor_id, actor_kind, verb, recording_id, purpose, case_number, detail"
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """Where the chain does not hold: the chain number and what is wrong there."""
+
+    chain_no: int
+    what: str
+
+
+def append(
+    connection: Connection,
+    *,
+    at: datetime,
+    actor: Actor,
+    verb: str,
+    recording_id: UUID | None = None,
+    purpose: str | None = None,
+    case: str | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Adds one entry within the caller's transaction; durable when that commits."""
+    connection.execute(
+        text("""insert into audit_event
+            (at, actor_id, actor_kind, verb, recording_id, purpose, case_number, detail)
+            values (:at, :actor, :kind, :verb, :rid, :purpose, :case, cast(:detail as jsonb))"""),
+        {
+            "at": at,
+            "actor": actor.id,
+            "kind": actor.kind,
+            "verb": verb,
+            "rid": recording_id,
+            "purpose": purpose,
+            "case": case,
+            "detail": json.dumps(dict(detail or {})),
+        },
+    )
+
+
+def chain(connection: Connection, *, limit: int = 1000) -> int:
+    """Chains up to `limit` entries that have no place yet; 0 when there are none.
+
+    Only one process chains at a time; another one's call returns 0 at once.
+    """
+    if not connection.execute(
+        text("select pg_try_advisory_xact_lock(:k)"), {"k": CHAIN_LOCK}
+    ).scalar():
+        return 0
+    last = connection.execute(
+        text("select chain_no, hash from audit_event where chain_no is not null "
+             "order by chain_no desc limit 1")
+    ).first()
+    number, head = (last.chain_no, bytes(last.hash)) if last else (0, GENESIS)
+    rows = connection.execute(
+        text(f"select {_COLUMNS} from audit_event where chain_no is null "  # noqa: S608
+             "order by id limit :n"),
+        {"n": limit},
+    ).all()
+    for row in rows:
+        number += 1
+        head = _link(head, number, row)
+        connection.execute(
+            text("update audit_event set chain_no = :no, hash = :hash where id = :id"),
+            {"no": number, "hash": head, "id": row.id},
+        )
+    return len(rows)
+
+
+def verify(connection: Connection) -> tuple[int, list[Break]]:
+    """Number of chained entries, and each place where the chain does not hold."""
+    breaks: list[Break] = []
+    head, expected, count = GENESIS, 1, 0
+    for row in _chained(connection):
+        count += 1
+        if row.chain_no != expected:
+            breaks.append(Break(expected, "entry missing"))
+            expected = row.chain_no
+            head = None
+        link = _link(head, row.chain_no, row) if head is not None else bytes(row.hash)
+        if link != bytes(row.hash):
+            breaks.append(Break(row.chain_no, "entry altered or out of order"))
+        head = bytes(row.hash)
+        expected += 1
+    return count, breaks
+
+
+def of_recording(connection: Connection, recording_id: UUID) -> list[dict[str, Any]]:
+    """Every entry that names the recording, oldest first."""
+    rows = connection.execute(
+        text(f"select {_COLUMNS} from audit_event where recording_id = :id order by id"),  # noqa: S608
+        {"id": recording_id},
+    )
+    return [dict(row._mapping) for row in rows]
+
+
+def _chained(connection: Connection) -> Iterator[Any]:
+    return iter(
+        connection.execution_options(yield_per=2000).execute(
+            text(f"select {_COLUMNS}, chain_no, hash from audit_event "  # noqa: S608
+                 "where chain_no is not null order by chain_no")
+        )
+    )
+
+
+def _link(head: bytes, number: int, row: Any) -> bytes:
+    """SHA-256 over the former link and the entry in canonical JSON."""
+    body = json.dumps(
+        [
+            number,
+            row.id,
+            row.at.astimezone(UTC).isoformat(),
+            row.actor_id,
+            row.actor_kind,
+            row.verb,
+            str(row.recording_id) if row.recording_id else None,
+            row.purpose,
+            row.case_number,
+            row.detail,
+        ],
+        sort_keys=True,
+        separators=(",", ":"),
+    )
+    return hashlib.sha256(head + body.encode()).digest()

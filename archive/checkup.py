@@ -1,0 +1,115 @@
+"""What `archive doctor` looks at: the installation, its dangers, and what to do about each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from archive import catalogue
+from archive.assembly import Assembly, utc_now
+from archive.db import is_ready, transaction
+from archive.errors import ArchiveError
+from archive.expiry import database_now, last_finished
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: fine, worth knowing, or bad."""
+
+    mark: str  # "ok", "note", "BAD"
+    what: str
+    advice: str = ""
+
+    @property
+    def bad(self) -> bool:
+        """Whether something must be done."""
+        return self.mark == "BAD"
+
+
+def look(assembly: Assembly) -> list[Finding]:
+    """Every finding; parts that are away are found, not raised."""
+    findings = list(_parts(assembly))
+    if not any(f.bad for f in findings):
+        findings += _work(assembly)
+    return [*findings, *_keys(assembly), *_machine(assembly)]
+
+
+def _parts(assembly: Assembly) -> Iterator[Finding]:
+    if is_ready(assembly.engine):
+        yield Finding("ok", "catalogue answers")
+    else:
+        yield Finding("BAD", "catalogue does not answer", "Start PostgreSQL, or `archive up`.")
+    try:
+        assembly.archive.store.check()
+        yield Finding("ok", "object store answers")
+    except ArchiveError as error:
+        yield Finding("BAD", error.message, "Start the store; check ARCHIVE_STORE_*.")
+
+
+def _work(assembly: Assembly) -> Iterator[Finding]:
+    now = utc_now()
+    with transaction(assembly.engine) as connection:
+        lengths = catalogue.queue_lengths(connection)
+        last = last_finished(connection)
+        drift = abs(database_now(connection) - now)
+    yield Finding(
+        "ok" if not lengths["failed"] else "note",
+        f"waiting: {lengths['describe']} to describe, {lengths['index']} to index; "
+        f"{lengths['failed']} failed",
+    )
+    if last is None or now - last > timedelta(hours=26):
+        yield Finding("BAD", "the expiry run is overdue", "Run `archive worker` or `archive expire`.")
+    else:
+        yield Finding("ok", f"last expiry run {last:%Y-%m-%d %H:%M} UTC")
+    if drift > timedelta(minutes=2):
+        yield Finding("BAD", f"clocks differ by {drift}", "Set the clock of host and database.")
+
+
+def _keys(assembly: Assembly) -> Iterator[Finding]:
+    config = assembly.config
+    if config.keys_dir.is_relative_to(config.home):
+        yield Finding(
+            "note",
+            "the keys lie in the same folder as the data",
+            "Set ARCHIVE_KEYS_DIR to another disk, so that no copy of the home carries its keys.",
+        )
+    mode = config.keys_dir.stat().st_mode & 0o077
+    if mode:
+        yield Finding("BAD", "others may read the keys directory", f"chmod 700 {config.keys_dir}")
+
+
+def _machine(assembly: Assembly) -> Iterator[Finding]:
+    if shutil.which("ffmpeg") is None:
+        yield Finding("ok", "ffmpeg: the bundled one")
+    if _swap_is_plain():
+        yield Finding(
+            "note", "swap is on", "Switch it off or encrypt it: unwrapped keys live in memory."
+        )
+    free = shutil.disk_usage(assembly.config.home).free if assembly.config.home.exists() else 0
+    if free and free < 5 * 1024**3:
+        yield Finding("BAD", f"only {free // 1024**2} MiB free", "Make room before intake stops.")
+    if not assembly.config.secure_cookies:
+        yield Finding(
+            "note",
+            "cookies are not marked Secure",
+            "Put TLS in front and set ARCHIVE_SECURE_COOKIES=1.",
+        )
+    if os.environ.get("ARCHIVE_STORE_URL", "") == "":
+        yield Finding(
+            "note",
+            "embedded store on one disk",
+            "An acknowledged recording survives a crash and a power cut, not the loss of the "
+            "disk; see docs/operations.md.",
+        )
+
+
+def _swap_is_plain() -> bool:
+    try:
+        lines = Path("/proc/swaps").read_text(encoding="ascii").splitlines()[1:]
+    except OSError:
+        return False
+    return any("zram" not in line and "dm-" not in line for line in lines)

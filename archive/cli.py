@@ -1,0 +1,472 @@
+"""The command `archive`: one command for each verb. Thin; every rule lives elsewhere."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from archive import __version__, audit, firstrun, rebuild, supervisor
+from archive.archive import SYSTEM, complete_descriptor
+from archive.assembly import Assembly, assemble, utc_now, with_parts
+from archive.config import Config, describe_settings
+from archive.db import migrate, transaction
+from archive.errors import ArchiveError
+from archive.intake import moment
+from archive.model import Kind, Purpose, Scope
+from archive.permissions import GROUPS
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def main() -> None:
+    """Entry point: an ArchiveError becomes one plain line and its own exit code."""
+    try:
+        cli(standalone_mode=False)
+    except ArchiveError as error:
+        click.echo(f"archive: {error.message}", err=True)
+        for wrong in error.errors:
+            click.echo(f"  {wrong.field}: expected {wrong.expected}", err=True)
+        sys.exit(error.exit_code)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as leaving:
+        sys.exit(leaving.exit_code)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="archive")
+def cli() -> None:
+    """Call and email recordings: sealed on arrival, found, opened for a purpose, gone in a year."""
+    os.umask(0o077)
+
+
+@contextmanager
+def _assembled(pool_size: int = 4) -> Iterator[Assembly]:
+    assembly = assemble(Config.from_env(os.environ), pool_size=pool_size)
+    try:
+        yield assembly
+    finally:
+        assembly.close()
+
+
+def _with_archive(command: F) -> F:
+    """Passes the assembled archive as first argument."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with _assembled() as assembly:
+            return command(assembly, *args, **kwargs)
+
+    return wrapped  # type: ignore[return-value]
+
+
+# -- processes -------------------------------------------------------------------------
+
+
+@cli.command()
+@click.option("--demo", is_flag=True, help="Deliver sample calls and emails, and make demo users.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the web service.")
+def up(demo: bool, port: int | None) -> None:
+    """Run everything here: embedded parts, web service and worker, until Ctrl-C."""
+    config = supervisor.free_port_or(Config.from_env(os.environ), port)
+    links: list[tuple[str, str]] = []
+
+    def prepare(assembly: Assembly) -> None:
+        links.extend(
+            firstrun.prepare(assembly.archive, assembly.people, with_demo=demo, say=_say)
+        )
+
+    def ready(url: str) -> None:
+        for name, token in links:
+            click.echo(f"One-time login for {name}: {url}/once/{token}")
+        click.echo(f"Ready: {url}")
+        sys.stdout.flush()
+
+    supervisor.Supervisor(config, say=_say).run(prepare, ready)
+
+
+@cli.command()
+@click.option("--die-with", type=int, hidden=True, help="Stop when this process ends.")
+def web(die_with: int | None) -> None:
+    """Run the web service alone."""
+    from archive.server import serve
+
+    _die_with(die_with)
+    config = with_parts(Config.from_env(os.environ))
+    serve(config)
+
+
+@cli.command()
+@click.option("--die-with", type=int, hidden=True, help="Stop when this process ends.")
+@click.option("--until-idle", is_flag=True, help="Stop when nothing waits any longer.")
+def worker(die_with: int | None, until_idle: bool) -> None:
+    """Run the worker alone: describing, indexing, the nightly expiry."""
+    import logging
+
+    from archive import worker as working
+
+    _die_with(die_with)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    with _assembled(pool_size=12) as assembly:
+        if until_idle:
+            working.until_idle(assembly.archive, most_s=3600)
+            return
+        running = working.Worker(assembly.archive)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: running.stop())
+        running.run()
+
+
+@cli.command(name="migrate")
+def migrate_command() -> None:
+    """Bring the catalogue's tables to this version."""
+    migrate(with_parts(Config.from_env(os.environ)).database_url)
+
+
+def _die_with(pid: int | None) -> None:
+    """Asks the kernel to end this process when its parent ends, however that happens."""
+    if pid is None:
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    if os.getppid() != pid:
+        sys.exit(0)
+
+
+def _say(text: str) -> None:
+    click.echo(f"… {text}", err=True)
+
+
+# -- people and machines ---------------------------------------------------------------
+
+
+@cli.group()
+def user() -> None:
+    """People who log in."""
+
+
+@user.command(name="create")
+@click.argument("name")
+@click.option("--group", required=True, type=click.Choice(sorted(GROUPS)))
+@click.option("--line", "lines", multiple=True, help="Only this service line; repeatable.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@_with_archive
+def user_create(
+    assembly: Assembly, name: str, group: str, lines: tuple[str, ...], password_stdin: bool
+) -> None:
+    """Create a user; without a password, print a one-time login."""
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\n")
+        assembly.people.create(name, group=group, password=password, lines=list(lines) or None)
+        click.echo(f"Created {name} in {group}.")
+        return
+    assembly.people.create(name, group=group, password=None, lines=list(lines) or None)
+    click.echo(f"Created {name} in {group}. One-time login, valid 30 minutes:")
+    click.echo(f"/once/{assembly.people.one_time_link(name)}")
+
+
+@user.command(name="link")
+@click.argument("name")
+@_with_archive
+def user_link(assembly: Assembly, name: str) -> None:
+    """Print a one-time login for a user."""
+    config = assembly.config
+    click.echo(f"http://{config.listen}:{config.port}/once/{assembly.people.one_time_link(name)}")
+
+
+@cli.group()
+def group() -> None:
+    """Groups, and what they may do."""
+
+
+@group.command(name="list")
+def group_list() -> None:
+    """List groups with their rights and purposes."""
+    for name, rights in sorted(GROUPS.items()):
+        scopes = ", ".join(sorted(rights.scopes))
+        purposes = ", ".join(sorted(rights.purposes)) or "-"
+        click.echo(f"{name}: {scopes}; purposes: {purposes}")
+
+
+@cli.group()
+def token() -> None:
+    """Tokens of machines."""
+
+
+@token.command(name="create")
+@click.argument("name")
+@click.option("--scope", "scopes", multiple=True, required=True,
+              type=click.Choice([s.value for s in Scope]))
+@click.option("--source", help="The source it delivers for; needed with scope ingest.")
+@click.option("--line", "lines", multiple=True, help="Only this service line; repeatable.")
+@click.option("--purpose", "purposes", multiple=True, type=click.Choice([p.value for p in Purpose]),
+              help="Purpose it may open for; repeatable.  [default: verification]")
+@_with_archive
+def token_create(
+    assembly: Assembly,
+    name: str,
+    scopes: tuple[str, ...],
+    source: str | None,
+    lines: tuple[str, ...],
+    purposes: tuple[str, ...],
+) -> None:
+    """Create a token; it is printed once, as the last word."""
+    made = assembly.people.create_token(
+        name,
+        scopes=[Scope(scope) for scope in scopes],
+        source=source,
+        lines=list(lines) or None,
+        purpose=[Purpose(p) for p in purposes] or [Purpose.VERIFICATION],
+    )
+    click.echo(f"Token {name}, shown only now: {made}")
+
+
+# -- recordings ------------------------------------------------------------------------
+
+
+@cli.command()
+@click.argument("paths", nargs=-1, required=True,
+                type=click.Path(exists=True, path_type=Path))
+@click.option("--received-at", help="Contact time of files without one of their own (RFC 3339).")
+@click.option("--source", default="import", show_default=True)
+@click.option("--line", default="import", show_default=True, help="Service line or mailbox.")
+@click.option("--direction", default="inbound", show_default=True)
+@click.option("--kind", type=click.Choice([k.value for k in Kind]), help="Take every file as this.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@_with_archive
+def ingest(
+    assembly: Assembly,
+    paths: tuple[Path, ...],
+    received_at: str | None,
+    source: str,
+    line: str,
+    direction: str,
+    kind: str | None,
+    as_json: bool,
+) -> None:
+    """Take in files and folders; exit 0 only when none was refused."""
+    from archive.sources import folder
+
+    options = folder.Options(
+        source=source,
+        line=line,
+        direction=direction,
+        received_at=_moment(received_at),
+        kind=Kind(kind) if kind else None,
+    )
+    total = len(folder.files(paths))
+    with click.progressbar(length=total, label="Ingesting", file=sys.stderr) as bar:
+        summary = folder.ingest(
+            assembly.archive, SYSTEM, paths, options, progress=lambda _: bar.update(1)
+        )
+    if as_json:
+        click.echo(json.dumps({"new": summary.new, "known": summary.known,
+                               "refused": [{"path": p, "reason": r} for p, r in summary.refused]}))
+    else:
+        click.echo(f"{summary.new} new, {summary.known} known, {len(summary.refused)} refused")
+        for path, reason in summary.refused:
+            click.echo(f"  {path}: {reason}")
+    sys.exit(0 if summary.complete else 3)
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return moment(text)
+    except ValueError:
+        raise click.BadParameter("expected RFC 3339 date and time with offset") from None
+
+
+@cli.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--json", "as_json", is_flag=True)
+@_with_archive
+def expire(assembly: Assembly, dry_run: bool, as_json: bool) -> None:
+    """Destroy what is a year old, and write the certificate."""
+    done = assembly.archive.expire(dry_run=dry_run)
+    if as_json:
+        click.echo(json.dumps(done))
+    else:
+        click.echo(
+            f"due {done['due']}, destroyed {done['destroyed']}, held {done['held']}, "
+            f"failed {len(done['failed'])}; days closed: "
+            + (", ".join(done["cohorts_closed"]) or "none")
+        )
+    sys.exit(1 if done["failed"] else 0)
+
+
+@cli.command()
+@click.option("--sample", type=click.IntRange(1), help="Read back only so many recordings.")
+@click.option("--mend", is_flag=True, help="Describe anew what lost a rendition; sweep leftovers.")
+@click.option("--json", "as_json", is_flag=True)
+@_with_archive
+def verify(assembly: Assembly, sample: int | None, mend: bool, as_json: bool) -> None:
+    """Read back and authenticate; name what is missing, damaged or unreferenced."""
+    archive = assembly.archive
+    with _counting("Verifying") as progress:
+        found = rebuild.verify(
+            archive.vault,
+            archive.engine,
+            sample=sample,
+            mend=mend,
+            progress=progress,
+            now=utc_now(),
+            object_age=archive.store.modified,
+        )
+    if as_json:
+        click.echo(json.dumps({name: getattr(found, name) for name in found.__slots__}))
+    else:
+        click.echo(f"{found.checked} recordings read back")
+        for name in ("missing", "damaged", "unreferenced", "swept", "mended"):
+            keys = getattr(found, name)
+            click.echo(f"{name}: {len(keys)}")
+            for key in keys:
+                click.echo(f"  {key}")
+    sys.exit(1 if found.missing or found.damaged else 0)
+
+
+@cli.command(name="rebuild-catalogue")
+@_with_archive
+def rebuild_catalogue(assembly: Assembly) -> None:
+    """Make the catalogue anew from the envelopes in the store and the keys alone."""
+    migrate(assembly.config.database_url)
+    archive = assembly.archive
+    with _counting("Reading envelopes") as progress:
+        outcome = rebuild.catalogue_from_envelopes(
+            archive.vault,
+            archive.engine,
+            complete=lambda d, sha256, n: complete_descriptor(d, sha256=sha256, length=n),
+            progress=progress,
+            now=utc_now(),
+        )
+    click.echo(
+        f"{outcome.rebuilt} rebuilt, {outcome.present} there already, "
+        f"{outcome.unreadable} expired (key gone), {len(outcome.damaged)} damaged"
+    )
+    for key in outcome.damaged:
+        click.echo(f"  {key}")
+    sys.exit(1 if outcome.damaged else 0)
+
+
+@cli.command()
+@click.option("--month", help="Only this month of contact, YYYY-MM.")
+@_with_archive
+def reindex(assembly: Assembly, month: str | None) -> None:
+    """Make the search index anew from the catalogue; the worker does the work."""
+    from archive import catalogue
+
+    archive = assembly.archive
+    for each in [month] if month else archive.index.months():
+        archive.index.drop(each)
+    with transaction(archive.engine) as connection:
+        due = catalogue.reindex(connection, month=month, now=utc_now())
+    click.echo(f"{due} recordings will be indexed again by the worker.")
+
+
+@contextmanager
+def _counting(label: str) -> Iterator[Callable[[int], None]]:
+    """A counter on standard error for work of unknown length."""
+    interactive = sys.stderr.isatty()
+
+    def progress(n: int) -> None:
+        if interactive and n % 20 == 0:
+            click.echo(f"\r{label}: {n}", nl=False, err=True)
+
+    yield progress
+    if interactive:
+        click.echo("\r", nl=False, err=True)
+
+
+# -- proofs and settings ---------------------------------------------------------------
+
+
+@cli.group(name="audit")
+def audit_group() -> None:
+    """The audit log."""
+
+
+@audit_group.command(name="verify")
+@_with_archive
+def audit_verify(assembly: Assembly) -> None:
+    """Check the audit log's hash chain; name each place where it does not hold."""
+    with transaction(assembly.engine) as connection:
+        count, breaks = audit.verify(connection)
+    click.echo(f"{count} entries chained")
+    for broken in breaks:
+        click.echo(f"  {broken.chain_no}: {broken.what}")
+    sys.exit(1 if breaks else 0)
+
+
+@cli.group(name="expiry")
+def expiry_group() -> None:
+    """Certificates of expiry."""
+
+
+@expiry_group.command(name="verify")
+@_with_archive
+def expiry_verify(assembly: Assembly) -> None:
+    """Check every certificate's signature, chain and id list."""
+    from archive import certificates
+
+    count, wrong = certificates.verify_all(assembly.archive.vault, assembly.engine)
+    click.echo(f"{count} certificates")
+    for problem in wrong:
+        click.echo(f"  {problem}")
+    sys.exit(1 if wrong else 0)
+
+
+@cli.command()
+@click.option("--markdown", is_flag=True, help="As the documentation's table.")
+def config(markdown: bool) -> None:
+    """List every setting with its meaning, default and present value (secrets hidden)."""
+    current = Config.from_env(os.environ)
+    for one in describe_settings():
+        name = one["name"]
+        if markdown:
+            click.echo(f"| `{name}` | {one['meaning']} | `{one['default']}` |")
+            continue
+        value = getattr(current, name.removeprefix("ARCHIVE_").lower())
+        shown = "(set)" if one["secret"] and value else value
+        click.echo(f"{name} = {shown}\n    {one['meaning']}")
+
+
+@cli.command()
+@_with_archive
+def doctor(assembly: Assembly) -> None:
+    """Look at the installation; say what is wrong or unsafe, and what to do."""
+    from archive import checkup
+
+    findings = checkup.look(assembly)
+    for finding in findings:
+        click.echo(f"{finding.mark} {finding.what}" + (f"\n    {finding.advice}"
+                                                      if finding.advice else ""))
+    sys.exit(1 if any(f.bad for f in findings) else 0)
+
+
+@cli.command()
+@click.argument("ids", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="One object a line.")
+@click.option("--rounds", default=5, show_default=True, help="Interleaved rounds; the median counts.")
+def bench(ids: tuple[str, ...], as_json: bool, rounds: int) -> None:
+    """Measure side by side, as ratios in one run."""
+    from archive import bench as measuring
+
+    measuring.run(ids, as_json=as_json, rounds=rounds)
+
+
+if __name__ == "__main__":
+    main()

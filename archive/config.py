@@ -1,0 +1,179 @@
+"""The settings: read from the environment once, validated, documented in one place.
+
+Knows nothing of what the settings are used for. A misspelt ARCHIVE_* stops the start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from dataclasses import field as dataclass_field
+from pathlib import Path
+from typing import Any
+
+from archive.errors import BadSetting
+
+PREFIX = "ARCHIVE_"
+
+
+def _text(raw: str) -> str:
+    return raw
+
+
+def _positive(raw: str) -> int:
+    value = int(raw)
+    if value <= 0:
+        raise ValueError("expected a number above zero")
+    return value
+
+
+def _not_negative(raw: str) -> int:
+    value = int(raw)
+    if value < 0:
+        raise ValueError("expected zero or more")
+    return value
+
+
+def _yes(raw: str) -> bool:
+    if raw.lower() in {"1", "yes", "true", "on"}:
+        return True
+    if raw.lower() in {"0", "no", "false", "off", ""}:
+        return False
+    raise ValueError("expected 1 or 0")
+
+
+def _words(raw: str) -> tuple[str, ...]:
+    return tuple(word for word in raw.replace(",", " ").split() if word)
+
+
+def setting(default: Any, meaning: str, parse: Callable[[str], Any], *, secret: bool = False) -> Any:
+    """A field of Config that is read from ARCHIVE_<NAME>; a secret also from ARCHIVE_<NAME>_FILE."""
+    return dataclass_field(
+        default=default, metadata={"meaning": meaning, "parse": parse, "secret": secret}
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Every setting. `archive config` and docs/settings.md are made from these lines."""
+
+    home: Path = setting(
+        None, "folder of the embedded parts' data, mode 0700", Path
+    )
+    keys_dir: Path = setting(
+        None, "folder of the keys; outside the home in production", Path
+    )
+    database_url: str = setting(
+        "", "PostgreSQL, postgresql://…; empty: the running embedded one", _text, secret=True
+    )
+    store_url: str = setting(
+        "", "S3 bucket, http(s)://host:port/bucket?region=eu-north-1; empty: embedded", _text
+    )
+    store_access_key: str = setting("", "S3 access key", _text, secret=True)
+    store_secret_key: str = setting("", "S3 secret key", _text, secret=True)
+    listen: str = setting("127.0.0.1", "address the web service listens on", _text)
+    port: int = setting(8080, "port of the web service", _positive)
+    web_workers: int = setting(2, "web worker processes", _positive)
+    web_threads: int = setting(16, "threads of each web worker process", _positive)
+    max_bytes: int = setting(4 * 1024**3, "largest recording accepted, bytes", _positive)
+    memory_files_mb: int = setting(
+        512, "sum of memory files for decoding; larger calls are piped, MiB", _positive
+    )
+    describe_seconds: int = setting(
+        900, "wall-clock limit of decoding one call, seconds", _positive
+    )
+    mail_seconds: int = setting(20, "wall-clock limit of parsing one email, seconds", _positive)
+    key_cache_s: int = setting(
+        5, "how long an unwrapped key may stay in memory, seconds, at most 60", _not_negative
+    )
+    index_memory_mb: int = setting(
+        512, "memory for opened index months, MiB; the oldest are closed first", _positive
+    )
+    secure_cookies: bool = setting(
+        False, "1 where the service stands behind TLS: cookies get __Host- and Secure", _yes
+    )
+    metrics_allow: tuple[str, ...] = setting(
+        ("127.0.0.1", "::1"), "addresses that may read /metrics", _words
+    )
+    trusted_proxies: int = setting(
+        0, "number of reverse proxies whose X-Forwarded-For is believed", _not_negative
+    )
+    eu_hosts: tuple[str, ...] = setting(
+        (), "hosts outside this machine that the service may talk to, all in the EU/EEA", _words
+    )
+    customer_pattern: str = setting(
+        r"[0-9A-Za-z-]{3,20}", "what a customer number looks like (regular expression)", _text
+    )
+    default_language: str = setting("fi", "language of the pages before a choice: fi or en", _text)
+    corpus: str = setting("../shared/corpus", "folder that `make corpus` reads", _text)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Config:
+        """The settings in `environ`; raises BadSetting naming an unknown or unusable one."""
+        known = {PREFIX + f.name.upper(): f for f in fields(cls)}
+        values: dict[str, Any] = {}
+        for name, raw in environ.items():
+            if not name.startswith(PREFIX):
+                continue
+            if name.endswith("_FILE") and known.get(name[:-5], None) is not None:
+                field_ = known[name[:-5]]
+                if not field_.metadata["secret"]:
+                    raise BadSetting(name=name, reason="only secrets are read from files")
+                try:
+                    raw = Path(raw).read_text(encoding="utf-8").strip()
+                except OSError as error:
+                    raise BadSetting(name=name, reason=f"file not readable ({error.strerror})")
+            elif name in known:
+                field_ = known[name]
+            else:
+                near = _nearest(name, known)
+                hint = f"; did you mean {near}?" if near else ""
+                raise BadSetting(name=name, reason="there is no such setting" + hint)
+            try:
+                values[field_.name] = field_.metadata["parse"](raw)
+            except ValueError as error:
+                raise BadSetting(name=name, reason=str(error)) from None
+        home = values.get("home") or default_home()
+        values["home"] = Path(home).expanduser().absolute()
+        values["keys_dir"] = Path(values.get("keys_dir") or values["home"] / "keys").absolute()
+        if values.get("key_cache_s", 0) > 60:
+            raise BadSetting(name=PREFIX + "KEY_CACHE_S", reason="expected at most 60")
+        return cls(**values)
+
+
+def default_home() -> Path:
+    """/var/lib/contact-archive for root, else ~/.local/share/contact-archive."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/contact-archive")
+    return Path.home() / ".local" / "share" / "contact-archive"
+
+
+def running_parts(home: Path) -> dict[str, Any]:
+    """What a running `archive up` wrote of its parts to `home`/run/parts.json; {} if none."""
+    try:
+        loaded = json.loads((home / "run" / "parts.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def describe_settings() -> list[dict[str, Any]]:
+    """Name, meaning, default and secrecy of each setting, for `archive config` and the docs."""
+    return [
+        {
+            "name": PREFIX + f.name.upper(),
+            "meaning": f.metadata["meaning"],
+            "default": f.default,
+            "secret": f.metadata["secret"],
+        }
+        for f in fields(Config)
+    ]
+
+
+def _nearest(name: str, known: Mapping[str, Any]) -> str | None:
+    import difflib
+
+    close = difflib.get_close_matches(name, known, n=1)
+    return close[0] if close else None

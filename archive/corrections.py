@@ -1,0 +1,93 @@
+"""Changing what was said of a recording: a new envelope, and a new cohort where time moved.
+
+The original object is never rewritten; a further, small envelope object carries the new
+descriptor and the data key wrapped for the right cohort.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine
+
+from archive import catalogue, retention, seal
+from archive.db import transaction
+from archive.errors import CohortClosed, NotFound, OlderThanRetention
+from archive.model import Descriptor, Recording
+from archive.vault import Vault, envelope_key
+
+
+def apply(
+    vault: Vault,
+    engine: Engine,
+    recording: Recording,
+    values: Mapping[str, Any],
+    occurred_at: datetime | None,
+    *,
+    now: datetime,
+) -> Recording:
+    """The recording after the change. The envelope is durable before the row says so."""
+    data_key = vault.data_key(recording)
+    descriptor = replace(vault.descriptor(recording, key=data_key), **values)
+    moved = _moved(recording, descriptor, occurred_at, now=now)
+    seq = recording.envelope_seq + 1
+    cohort = retention.cohort_of(moved.expires_at)
+    if cohort != recording.cohort and vault.keys.is_destroyed(f"cohort/{cohort.isoformat()}"):
+        raise CohortClosed(day=cohort)
+    descriptor = replace(descriptor, occurred_at=moved.occurred_at)
+    sealed = vault.seal_descriptor(data_key, recording.id, seq, descriptor)
+    envelope = seal.Envelope(
+        id=recording.id,
+        cohort=cohort,
+        rendition="envelope",
+        version=seq,
+        seq=seq,
+        wrapped_key=vault.wrap(recording.id, cohort, data_key),
+        descriptor=sealed,
+    )
+    stored = vault.store.put_bytes(envelope_key(cohort, recording.id, seq), envelope.encode())
+    # A crash here leaves an envelope that no row names: the next correction writes over the same
+    # sequence number, and a rebuild takes the highest one that opens.
+    with transaction(engine) as connection:
+        current = catalogue.get(connection, recording.id, lock=True)
+        if current is None or current.envelope_seq != recording.envelope_seq:
+            raise NotFound()
+        catalogue.ensure_cohort(connection, cohort)
+        catalogue.change(
+            connection,
+            recording.id,
+            occurred_at=moved.occurred_at,
+            expires_at=moved.expires_at,
+            cohort=cohort,
+            wrapped_key=envelope.wrapped_key,
+            descriptor=sealed,
+            envelope_seq=seq,
+            envelope_key=stored.key,
+            index_due=True,
+            index_next_at=now,
+        )
+        changed = catalogue.get(connection, recording.id)
+    if recording.envelope_key is not None:
+        vault.store.delete([recording.envelope_key])
+    assert changed is not None
+    return changed
+
+
+def _moved(
+    recording: Recording,
+    descriptor: Descriptor,
+    occurred_at: datetime | None,
+    *,
+    now: datetime,
+) -> Recording:
+    """Times after a corrected contact time; life never ends later than arrival plus one year."""
+    if occurred_at is None:
+        return recording
+    contact, _ = retention.contact_time(occurred_at, descriptor.received_at)
+    expires = retention.cap_expiry(retention.expires_at(contact), descriptor.received_at)
+    if expires <= now:
+        raise OlderThanRetention()
+    return replace(recording, occurred_at=contact, expires_at=expires)

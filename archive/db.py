@@ -1,0 +1,103 @@
+"""The way to PostgreSQL: one engine a process, and the migrations.
+
+Knows SQL connections and their failures, and nothing of what is in the tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from archive.errors import CatalogueUnavailable, DiskFull
+
+MIGRATION_LOCK = 7_401_001  # pg_advisory_lock: one migration at a time
+_DISK_FULL = {"53100", "58030"}  # SQLSTATE disk_full, io_error
+
+
+def open_engine(url: str, *, pool_size: int = 10) -> Engine:
+    """An engine with a bounded pool. Bound values never reach a log or an exception text."""
+    return create_engine(
+        url.replace("postgresql://", "postgresql+psycopg://", 1),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=10,
+        pool_pre_ping=False,
+        pool_use_lifo=True,
+        hide_parameters=True,
+        connect_args={"connect_timeout": 5, "application_name": "contact-archive"},
+    )
+
+
+@contextmanager
+def database_errors(engine: Engine) -> Iterator[None]:
+    """Turns a lost, refused or full database into CatalogueUnavailable or DiskFull.
+
+    After a lost connection the pool is emptied, so that a restarted server is met afresh.
+    Errors of the statement itself (a bug) pass through.
+    """
+    try:
+        yield
+    except PoolTimeout:
+        raise CatalogueUnavailable() from None
+    except DBAPIError as error:
+        state = getattr(error.orig, "sqlstate", None)
+        if state in _DISK_FULL:
+            raise DiskFull() from None
+        if error.connection_invalidated or state is None or state[:2] in {"08", "57", "53"}:
+            engine.dispose(close=False) if error.connection_invalidated else None
+            raise CatalogueUnavailable() from None
+        raise
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """One transaction; commits on leaving, rolls back on an exception."""
+    with database_errors(engine), engine.begin() as connection:
+        yield connection
+
+
+def is_ready(engine: Engine) -> bool:
+    """Whether the database answers a trivial question."""
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("select 1"))
+    except SQLAlchemyError:
+        return False
+    return True
+
+
+def migrate(url: str, *, revision: str = "head") -> None:
+    """Brings the schema to `revision`; waits for another process that is doing so."""
+    _with_alembic(url, lambda config: command.upgrade(config, revision))
+
+
+def downgrade(url: str, *, revision: str) -> None:
+    """Takes the schema back to `revision` ("base": nothing)."""
+    _with_alembic(url, lambda config: command.downgrade(config, revision))
+
+
+def _with_alembic(url: str, action: object) -> None:
+    engine = open_engine(url, pool_size=2)
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    try:
+        with database_errors(engine), engine.connect() as connection:
+            connection.execute(text("select pg_advisory_lock(:k)"), {"k": MIGRATION_LOCK})
+            connection.commit()
+            try:
+                config.attributes["connection"] = connection
+                assert callable(action)
+                action(config)
+                connection.commit()
+            finally:
+                connection.execute(text("select pg_advisory_unlock(:k)"), {"k": MIGRATION_LOCK})
+                connection.commit()
+    finally:
+        engine.dispose()

@@ -1,0 +1,397 @@
+"""The end of a recording: the nightly run, early erasure, and the certificate of both.
+
+A day that is over loses its cohort key first: from that instant nothing opens its recordings,
+whatever remains to be deleted. Every step can be repeated; the rows themselves are the list
+of what is left to do.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Connection, Engine, text
+
+from archive import audit, catalogue, retention
+from archive.catalogue import DueDay
+from archive.config import Config
+from archive.db import transaction
+from archive.errors import ClockSuspect, ExpiryRunning, StoreUnavailable
+from archive.model import Actor, Recording
+from archive.search import Index
+from archive.vault import Vault, cohort_name
+
+RUN_LOCK = 7_401_003
+BATCH = 500  # recordings deleted at a time
+CLOCK_TOLERANCE = timedelta(days=1)
+ERASURE_REASONS = ("private", "art17", "mistake")
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the run works with. `wait` is called with seconds before certifying destruction."""
+
+    vault: Vault
+    engine: Engine
+    index: Index
+    config: Config
+    now: Callable[[], datetime]
+    database_now: Callable[[Connection], datetime]
+    wait: Callable[[float], None]
+
+
+def run(means: Means, *, dry_run: bool = False) -> dict[str, Any]:
+    """One expiry run; see `archive expire`.
+
+    ExpiryRunning if another node is at it, ClockSuspect if the clock jumped: then nothing is
+    erased.
+    """
+    now = means.now()
+    with means.engine.connect() as guard:
+        if not guard.execute(text("select pg_try_advisory_lock(:k)"), {"k": RUN_LOCK}).scalar():
+            raise ExpiryRunning()
+        guard.commit()
+        try:
+            _check_clock(guard, now, means.database_now(guard))
+            guard.commit()
+            if dry_run:
+                return _preview(guard, now)
+            return _run(means, now)
+        finally:
+            guard.rollback()
+            guard.execute(text("select pg_advisory_unlock(:k)"), {"k": RUN_LOCK})
+            guard.commit()
+
+
+def _run(means: Means, now: datetime) -> dict[str, Any]:
+    run_id = _resume_or_begin(means.engine, now)
+    closed = _close_days(means, now)
+    failed: list[dict[str, str]] = []
+    months: set[str] = set()
+    while batch := _due(means.engine, now, failed):
+        months |= _destroy(means, batch, run_id, failed)
+    _rewrite_index(means, months)
+    if closed and means.config.key_cache_s:
+        means.wait(means.config.key_cache_s)  # no process holds a destroyed key any longer
+    return _finish(means, run_id, now, failed)
+
+
+def _resume_or_begin(engine: Engine, now: datetime) -> UUID:
+    """The unfinished run of before, so that its certificate covers what it had destroyed."""
+    with transaction(engine) as connection:
+        unfinished = connection.execute(
+            text("select run from expiry_run where finished_at is null order by started_at")
+        ).scalar()
+        if unfinished is not None:
+            return UUID(str(unfinished))
+        run_id = uuid4()
+        connection.execute(
+            text("insert into expiry_run (run, started_at) values (:run, :now)"),
+            {"run": run_id, "now": now},
+        )
+        return run_id
+
+
+def _close_days(means: Means, now: datetime) -> list[date]:
+    """Closes every day that is over and destroys its key; days whose key still lies around too."""
+    today = retention.local(now).date()
+    days = {
+        date.fromisoformat(name.removeprefix("cohort/")) for name in means.vault.keys.names("cohort")
+    }
+    with transaction(means.engine) as connection:
+        days |= set(
+            connection.execute(
+                text("select day from cohort where closed_at is null and day < :today"),
+                {"today": today},
+            ).scalars()
+        )
+    over = sorted(day for day in days if day < today)
+    for day in over:
+        # Closed in the catalogue first: waits for commits under way in this cohort, and none
+        # can begin afterwards. A crash before the key is destroyed is repaired by the next run.
+        with transaction(means.engine) as connection:
+            catalogue.ensure_cohort(connection, day)
+            connection.execute(
+                text("update cohort set closed_at = coalesce(closed_at, :now) where day = :day"),
+                {"now": now, "day": day},
+            )
+        means.vault.keys.destroy(cohort_name(day))
+    return over
+
+
+def _due(engine: Engine, now: datetime, failed: list[dict[str, str]]) -> list[Recording]:
+    with transaction(engine) as connection:
+        ids = connection.execute(
+            text("""select id from recording where expires_at <= :now and not (id = any(:failed))
+                order by expires_at limit :n"""),
+            {"now": now, "n": BATCH, "failed": [UUID(f["id"]) for f in failed]},
+        ).scalars().all()
+        return list(catalogue.get_many(connection, ids).values())
+
+
+def _destroy(
+    means: Means,
+    batch: list[Recording],
+    run_id: UUID,
+    failed: list[dict[str, str]],
+    *,
+    reason: str = "year",
+) -> set[str]:
+    """Deletes objects, index documents and rows of a batch; the months that lost documents."""
+    ids = [recording.id for recording in batch]
+    with transaction(means.engine) as connection:
+        renditions = catalogue.renditions(connection, ids)
+        months = catalogue.index_months(connection, ids)
+    keys = [key for recording in batch for key in _objects(recording, renditions[recording.id])]
+    try:
+        means.vault.store.delete(keys)
+    except StoreUnavailable:
+        failed += [{"id": str(id), "reason": "object store away"} for id in ids]
+        return set()
+    touched = _unindex(means.index, months)
+    # Objects go before the row: a crash between leaves a row that the next run finds again.
+    with transaction(means.engine) as connection:
+        _record_expired(connection, batch, run_id, reason=reason)
+        connection.execute(text("delete from recording where id = any(:ids)"), {"ids": ids})
+    return touched
+
+
+def _objects(recording: Recording, renditions: Any) -> Iterator[str]:
+    yield recording.object_key
+    if recording.envelope_key:
+        yield recording.envelope_key
+    for rendition in renditions:
+        yield rendition.object_key
+
+
+def _unindex(index: Index, months: dict[UUID, str]) -> set[str]:
+    by_month: dict[str, list[UUID]] = {}
+    for id, month in months.items():
+        by_month.setdefault(month, []).append(id)
+    for month, ids in by_month.items():
+        index.remove(ids, month=month)
+    return set(by_month)
+
+
+def _rewrite_index(means: Means, months: set[str]) -> None:
+    """Months that lost documents are rewritten under fresh keys, and the old keys destroyed."""
+    for month in sorted(months):
+        means.index.rewrite(month)
+
+
+def _record_expired(
+    connection: Connection, batch: list[Recording], run_id: UUID, *, reason: str
+) -> None:
+    connection.execute(
+        text("""insert into expired (id, cohort, run, reason) values (:id, :cohort, :run, :reason)
+            on conflict do nothing"""),
+        [
+            {"id": r.id, "cohort": r.cohort, "run": run_id, "reason": reason}
+            for r in batch
+        ],
+    )
+
+
+# -- the certificate -------------------------------------------------------------------
+
+
+def _finish(
+    means: Means, run_id: UUID, now: datetime, failed: list[dict[str, str]]
+) -> dict[str, Any]:
+    with transaction(means.engine) as connection:
+        ids = connection.execute(
+            text("select id from expired where run = :run order by id"), {"run": run_id}
+        ).scalars().all()
+        days = connection.execute(
+            text("select day from cohort where closed_at is not null and day not in "
+                 "(select jsonb_array_elements_text(certificate->'cohorts_closed')::date "
+                 " from expiry_run where certificate is not null) order by day")
+        ).scalars().all()
+        previous = connection.execute(
+            text("select certificate from expiry_run where certificate is not null "
+                 "order by finished_at desc limit 1")
+        ).scalar()
+    certificate = sign(
+        means.vault,
+        {
+            "version": 1,
+            "run": str(run_id),
+            "at": now.astimezone(UTC).isoformat(),
+            "destroyed": len(ids),
+            "held": 0,
+            "failed": failed,
+            "cohorts_closed": [day.isoformat() for day in days],
+            "merkle_root": merkle_root([UUID(str(id)) for id in ids]).hex(),
+            "previous": certificate_digest(previous) if previous else None,
+        },
+    )
+    # The certificate is durable in the store before the run is called finished.
+    _keep(means.vault, run_id, certificate, ids)
+    with transaction(means.engine) as connection:
+        connection.execute(
+            text("""update expiry_run set finished_at = :now, certificate = cast(:c as jsonb)
+                where run = :run"""),
+            {"now": now, "c": json.dumps(certificate), "run": run_id},
+        )
+        audit.append(
+            connection,
+            at=now,
+            actor=_JOB,
+            verb="expire",
+            detail={"run": str(run_id), "destroyed": len(ids), "failed": len(failed)},
+        )
+    return {
+        "run": str(run_id),
+        "due": len(ids) + len(failed),
+        "destroyed": len(ids),
+        "held": 0,
+        "failed": failed,
+        "cohorts_closed": certificate["cohorts_closed"],
+        "certificate": certificate,
+    }
+
+
+def _keep(vault: Vault, run_id: UUID, certificate: dict[str, Any], ids: Any) -> None:
+    day = certificate["at"][:10]
+    vault.store.put_bytes(
+        f"certificates/{day}/{run_id}.ids", "".join(f"{id}\n" for id in ids).encode()
+    )
+    vault.store.put_bytes(
+        f"certificates/{day}/{run_id}.json", json.dumps(certificate, sort_keys=True).encode()
+    )
+
+
+def sign(vault: Vault, body: dict[str, Any]) -> dict[str, Any]:
+    """The body with an Ed25519 signature over its canonical JSON, and the public key."""
+    private = Ed25519PrivateKey.from_private_bytes(vault.keys.ensure("installation/signing"))
+    public = private.public_key().public_bytes_raw()
+    signature = private.sign(canonical(body))
+    return body | {
+        "public_key": base64.b64encode(public).decode(),
+        "signature": base64.b64encode(signature).decode(),
+    }
+
+
+def canonical(body: dict[str, Any]) -> bytes:
+    """The bytes that are signed: without signature and public key, keys sorted, no blanks."""
+    unsigned = {k: v for k, v in body.items() if k not in {"signature", "public_key"}}
+    return json.dumps(unsigned, sort_keys=True, separators=(",", ":")).encode()
+
+
+def certificate_digest(certificate: dict[str, Any]) -> str:
+    """SHA-256 (hex) by which the next certificate names this one."""
+    return hashlib.sha256(canonical(certificate)).hexdigest()
+
+
+def merkle_root(ids: list[UUID]) -> bytes:
+    """Merkle tree hash (RFC 6962, section 2.1) over the sorted ids; of none: SHA-256 of nothing."""
+    level = [hashlib.sha256(b"\x00" + id.bytes).digest() for id in sorted(ids)]
+    return _tree(level) if level else hashlib.sha256(b"").digest()
+
+
+def _tree(leaves: list[bytes]) -> bytes:
+    if len(leaves) == 1:
+        return leaves[0]
+    split = 1 << ((len(leaves) - 1).bit_length() - 1)
+    return hashlib.sha256(b"\x01" + _tree(leaves[:split]) + _tree(leaves[split:])).digest()
+
+
+# -- early erasure ---------------------------------------------------------------------
+
+
+def erase(means: Means, actor: Actor, recording: Recording, *, reason: str) -> None:
+    """Destroys one recording at once and remembers its reference until its year would be over."""
+    now = means.now()
+    run_id = _resume_or_begin(means.engine, now)  # the next night's certificate covers it
+    with transaction(means.engine) as connection:
+        connection.execute(
+            text("""insert into erased_reference (reference, until) values (:r, :until)
+                on conflict (reference) do update set until = excluded.until"""),
+            {"r": recording.reference, "until": recording.expires_at},
+        )
+        # From here on nobody sees it; a crash leaves a row past its year for the nightly run.
+        catalogue.change(connection, recording.id, expires_at=now)
+        audit.append(
+            connection,
+            at=now,
+            actor=actor,
+            verb="erase",
+            recording_id=recording.id,
+            detail={"reason": reason},
+        )
+    failed: list[dict[str, str]] = []
+    months = _destroy(means, [recording], run_id, failed, reason=reason)
+    _rewrite_index(means, months)
+    if failed:
+        raise StoreUnavailable()
+
+
+# -- what goes when --------------------------------------------------------------------
+
+
+def calendar(engine: Engine, *, now: datetime) -> list[DueDay]:
+    """Each day with what it still keeps and what it lost: 400 days back, all days ahead."""
+    since = (now - timedelta(days=400)).date()
+    with transaction(engine) as connection:
+        rows = connection.execute(
+            text("""select day, closed_at,
+                    (select count(*) from recording r where r.cohort = day) as kept,
+                    (select count(*) from expired e where e.cohort = day) as destroyed
+                from cohort where day >= :since order by day"""),
+            {"since": since},
+        )
+        return [DueDay(r.day, r.kept, r.destroyed, r.closed_at) for r in rows]
+
+
+def _preview(connection: Connection, now: datetime) -> dict[str, Any]:
+    due = connection.execute(
+        text("select count(*) from recording where expires_at <= :now"), {"now": now}
+    ).scalar_one()
+    days = connection.execute(
+        text("select day from cohort where closed_at is null and day < :today order by day"),
+        {"today": retention.local(now).date()},
+    ).scalars()
+    return {
+        "run": None,
+        "due": due,
+        "destroyed": 0,
+        "held": 0,
+        "failed": [],
+        "cohorts_closed": [day.isoformat() for day in days],
+        "certificate": None,
+    }
+
+
+def last_finished(connection: Connection) -> datetime | None:
+    """When a run last came to its end."""
+    found: datetime | None = connection.execute(
+        text("select max(finished_at) from expiry_run where certificate is not null")
+    ).scalar()
+    return found
+
+
+def database_now(connection: Connection) -> datetime:
+    """The database's clock."""
+    found: datetime = connection.execute(text("select now()")).scalar_one()
+    return found
+
+
+def _check_clock(connection: Connection, now: datetime, witness: datetime) -> None:
+    """The database's clock and the last run bear witness against a clock that jumped."""
+    if abs(now - witness) > CLOCK_TOLERANCE:
+        raise ClockSuspect(reason="more than a day from the database's clock")
+    last = connection.execute(text("select max(started_at) from expiry_run")).scalar()
+    if last is not None and now < last - timedelta(minutes=5):
+        raise ClockSuspect(reason="earlier than the last run")
+
+
+_JOB = Actor(
+    id="expiry", name="expiry", kind="system", group=None, scopes=frozenset(), session=b""
+)

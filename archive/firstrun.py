@@ -1,0 +1,67 @@
+"""What `archive up` does once before it serves: the first administrator, and the demo.
+
+Everything of the demo goes through the real intake; nothing is written past it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+from archive import demo
+from archive.archive import SYSTEM, Archive
+from archive.auth import People
+from archive.errors import ArchiveError, NameTaken
+from archive.model import Kind
+
+DEMO_USERS = (
+    ("asiakaspalvelija", "customer-service"),
+    ("reklamaatiot", "complaints"),
+    ("yllapito", "admin"),
+)
+FIRST_ADMIN = "admin"
+
+
+def prepare(
+    archive: Archive, people: People, *, with_demo: bool, say: Callable[[str], None]
+) -> list[tuple[str, str]]:
+    """Makes the users that are missing; (name, one-time token) of those who can log in now."""
+    if not with_demo:
+        return _first_admin(people)
+    links = []
+    for name, group in DEMO_USERS:
+        _ensure(people, name, group)
+        links.append((name, people.one_time_link(name)))
+    deliver(archive, say=say)
+    return links
+
+
+def _first_admin(people: People) -> list[tuple[str, str]]:
+    """A one-time login for the administrator while nobody has ever logged in with a password."""
+    if people.anybody():
+        return []
+    _ensure(people, FIRST_ADMIN, "admin")
+    return [(FIRST_ADMIN, people.one_time_link(FIRST_ADMIN))]
+
+
+def _ensure(people: People, name: str, group: str) -> None:
+    try:
+        people.create(name, group=group, password=None)
+    except NameTaken:
+        return
+
+
+def deliver(archive: Archive, *, say: Callable[[str], None]) -> int:
+    """Delivers the samples; those of an earlier start are known and stay as they are."""
+    say("delivering sample calls and emails")
+    made = 0
+    for sample in demo.samples(archive.now()):
+        content = io.BytesIO(sample.content)
+        try:
+            if sample.kind is Kind.CALL:
+                made += archive.receive_call(SYSTEM, sample.metadata, content).created
+            else:
+                made += archive.receive_email(SYSTEM, content, **sample.metadata).created
+        except ArchiveError as error:
+            say(f"sample not delivered: {error.message}")
+    return made

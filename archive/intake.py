@@ -1,0 +1,353 @@
+"""What a sender said of a recording, checked field by field. Pure: no I/O, no clock.
+
+Required fields that are missing or not understood refuse the recording; any other bad field
+is kept as it came, named in the warnings, and the recording is stored.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from archive import retention
+from archive.errors import BadFields, FieldError
+from archive.formats import identifiers
+from archive.model import Descriptor, Direction, Kind
+
+CASE_NUMBER = re.compile(r"[0-9]{4}-[0-9]{5}")
+_DIRECTIONS = "one of inbound, outbound, internal"
+_WORD = "text of 1 to {most} characters without control characters"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_UNUSABLE = re.compile(r"[\x00\ud800-\udfff]")
+
+
+@dataclass(slots=True)
+class Intake:
+    """The outcome: a descriptor without digest, and what was not understood."""
+
+    descriptor: Descriptor
+    warnings: list[FieldError] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What depends on the installation."""
+
+    customer_pattern: str
+
+
+def call(metadata: Mapping[str, Any], *, arrived_at: datetime, rules: Rules) -> Intake:
+    """The metadata part of a call. BadFields names every required field that is wrong."""
+    reader = _Reader(metadata)
+    source = reader.required("source", _word(100))
+    source_ref = reader.required("source_ref", _word(1000))
+    occurred_at = reader.required("occurred_at", moment, "RFC 3339 date and time with offset")
+    direction = reader.required("direction", Direction, _DIRECTIONS)
+    line = reader.required("line", _word(100))
+    reader.refuse_if_wrong()
+    trusted = reader.optional("clock_trusted", _boolean, "true or false")
+    optional = _optional_fields(reader, rules)
+    reader.keep_unknown()
+    return _finish(
+        reader,
+        arrived_at=arrived_at,
+        occurred_at=occurred_at,
+        trusted=trusted is not False,
+        values={
+            "source": source,
+            "source_ref": source_ref,
+            "direction": direction,
+            "line": line,
+            "kind": Kind.CALL,
+            **optional,
+        },
+    )
+
+
+def email(
+    *,
+    source: str | None,
+    source_ref: str | None,
+    mailbox: str | None,
+    direction: str | None,
+    received_at: str | None,
+    envelope: Any,
+    arrived_at: datetime,
+) -> Intake:
+    """The query and headers of an email. An empty `source_ref` is made from the body later."""
+    reader = _Reader(
+        {
+            "source": source,
+            "source_ref": source_ref,
+            "mailbox": mailbox,
+            "direction": direction,
+            "received_at": received_at,
+        }
+    )
+    source_ = reader.required("source", _word(100))
+    line = reader.required("mailbox", _word(254))
+    direction_ = reader.required("direction", Direction, _DIRECTIONS)
+    reader.refuse_if_wrong()
+    reference = reader.optional("source_ref", _word(1000))
+    given = reader.optional("received_at", moment, "RFC 3339 date and time with offset")
+    if envelope is not None and not isinstance(envelope, Mapping):
+        reader.warn("envelope", "a JSON object", envelope)
+        envelope = None
+    return _finish(
+        reader,
+        arrived_at=arrived_at,
+        occurred_at=given or arrived_at,
+        trusted=True,
+        values={
+            "source": source_,
+            "source_ref": reference or "",
+            "direction": direction_,
+            "line": line.lower() if "@" in line else line,
+            "kind": Kind.EMAIL,
+            "envelope": envelope,
+            "media_type": "message/rfc822",
+        },
+    )
+
+
+def moment(value: Any) -> datetime:
+    """RFC 3339 date and time; ValueError if it is not, or has no offset."""
+    if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d", value):
+        raise ValueError("not a date and time")
+    parsed = datetime.fromisoformat(value.strip().replace("z", "+00:00"))
+    if parsed.tzinfo is None:
+        raise ValueError("no offset")
+    return parsed
+
+
+CORRECTABLE = (
+    "agent", "caller", "callee", "customer_number", "metering_point", "contract", "case",
+    "company", "call_id", "announcement", "masked", "notes", "extra",
+)  # fmt: skip
+
+
+def correction(
+    changes: Mapping[str, Any], *, rules: Rules
+) -> tuple[dict[str, Any], datetime | None]:
+    """Checked changes of optional fields, and a corrected contact time; BadFields if any is bad."""
+    reader = _Reader(changes)
+    occurred_at: datetime | None = None
+    if "occurred_at" in changes:
+        occurred_at = reader.required("occurred_at", moment, "RFC 3339 date and time with offset")
+    for name in changes:
+        if name != "occurred_at" and name not in CORRECTABLE:
+            reader.errors.append(FieldError(name, "a field that can be changed"))
+    reader.refuse_if_wrong()
+    values = _optional_fields(reader, rules)
+    if reader.warnings:
+        raise BadFields(errors=reader.warnings)
+    return {name: values[name] for name in changes if name in CORRECTABLE}, occurred_at
+
+
+def _optional_fields(reader: _Reader, rules: Rules) -> dict[str, Any]:
+    text = _word(2000)
+    return {
+        "agent": reader.optional("agent", _word(200)),
+        "caller": reader.optional("caller", _party),
+        "callee": reader.optional("callee", _party),
+        "customer_number": reader.optional(
+            "customer_number",
+            lambda value: _customer(value, rules.customer_pattern),
+            f"a customer number ({rules.customer_pattern})",
+        ),
+        "metering_point": reader.optional(
+            "metering_point", _metering_point, "18 digits with a right check digit"
+        ),
+        "contract": reader.optional("contract", _word(100)),
+        "case": reader.optional("case", _case, "a case number, YYYY-NNNNN"),
+        "company": reader.optional("company", _word(100)),
+        "claimed_duration_s": reader.optional("duration_s", _seconds, "seconds, zero or more"),
+        "codec": reader.optional("codec", _word(40)),
+        "call_id": reader.optional("call_id", _word(500)),
+        "announcement": reader.optional(
+            "announcement", _announcement, "an object {version, played}"
+        ),
+        "masked": reader.optional(
+            "masked", _intervals, "intervals [from, to] in seconds, from before to"
+        )
+        or (),
+        "notes": reader.optional("notes", _long_text, "text of at most 100000 characters"),
+        "extra": reader.optional("extra", _anything, "any JSON without NUL characters"),
+        "file_name": reader.optional("file_name", text),
+        "media_type": reader.optional("media_type", _word(100)) or "",
+    }
+
+
+def _finish(
+    reader: _Reader,
+    *,
+    arrived_at: datetime,
+    occurred_at: datetime,
+    trusted: bool,
+    values: dict[str, Any],
+) -> Intake:
+    contact, used_given = retention.contact_time(occurred_at, arrived_at, trusted=trusted)
+    given: str | None = None
+    if not used_given:
+        given = occurred_at.isoformat()
+        reader.warnings.append(
+            FieldError(
+                "occurred_at",
+                "a time from 2000 on, not in the future, of a trusted clock; arrival is used",
+            )
+        )
+    descriptor = Descriptor(
+        occurred_at=contact,
+        received_at=arrived_at,
+        given_occurred_at=given,
+        raw=reader.raw,
+        warnings=tuple(warning.field for warning in reader.warnings),
+        **values,
+    )
+    return Intake(descriptor, reader.warnings)
+
+
+class _Reader:
+    """Takes fields out of what was given and remembers what was wrong."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self._given = given
+        self._seen: set[str] = set()
+        self.errors: list[FieldError] = []
+        self.warnings: list[FieldError] = []
+        self.raw: dict[str, Any] = {}
+
+    def required(self, name: str, parse: Callable[[Any], Any], expected: str = "") -> Any:
+        self._seen.add(name)
+        try:
+            return parse(self._given.get(name))
+        except (ValueError, TypeError):
+            self.errors.append(FieldError(name, expected or _expected(parse)))
+            return None
+
+    def optional(self, name: str, parse: Callable[[Any], Any], expected: str = "") -> Any:
+        self._seen.add(name)
+        value = self._given.get(name)
+        if value is None or value == "":
+            return None
+        try:
+            return parse(value)
+        except (ValueError, TypeError, RecursionError):
+            self.warn(name, expected or _expected(parse), value)
+            return None
+
+    def warn(self, name: str, expected: str, value: Any) -> None:
+        self.warnings.append(FieldError(name, expected))
+        self.raw[name] = value
+
+    def keep_unknown(self) -> None:
+        for name in self._given.keys() - self._seen:
+            self.warn(name, "a field of this interface; kept as it came", self._given[name])
+
+    def refuse_if_wrong(self) -> None:
+        if self.errors:
+            raise BadFields(errors=self.errors)
+
+
+def _word(most: int) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            value = str(value)
+        if not isinstance(value, str):
+            raise ValueError("not text")
+        stripped = value.strip()
+        if not 0 < len(stripped) <= most or _CONTROL.search(stripped):
+            raise ValueError("not a usable text")
+        return stripped
+
+    parse.__doc__ = _WORD.format(most=most)
+    return parse
+
+
+def _expected(parse: Callable[[Any], Any]) -> str:
+    return parse.__doc__ or "a usable value"
+
+
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("not a boolean")
+    return value
+
+
+def _party(value: Any) -> str:
+    """a phone number, an email address or another name of a party, at most 320 characters"""
+    word = _word(320)(value)
+    if "@" in word and not word.lower().startswith(("sip:", "sips:", "tel:")):
+        return identifiers.normalise_email(word)
+    return identifiers.normalise_phone(word)[0]
+
+
+def _customer(value: Any, pattern: str) -> str:
+    found = identifiers.normalise_customer(_word(100)(value), pattern)
+    if found is None:
+        raise ValueError("not a customer number")
+    return found
+
+
+def _metering_point(value: Any) -> str:
+    found = identifiers.normalise_metering_point(_word(100)(value))
+    if found is None:
+        raise ValueError("not a metering point")
+    return found
+
+
+def _case(value: Any) -> str:
+    word = _word(20)(value)
+    if not CASE_NUMBER.fullmatch(word):
+        raise ValueError("not a case number")
+    return word
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool):
+        raise ValueError("not a number")
+    number = float(value)
+    if not 0 <= number < timedelta(days=365).total_seconds():
+        raise ValueError("out of range")
+    return number
+
+
+def _announcement(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not isinstance(value.get("played"), bool):
+        raise ValueError("not an announcement")
+    return {"version": _word(100)(value.get("version")), "played": value["played"]}
+
+
+def _intervals(value: Any) -> tuple[tuple[float, float], ...]:
+    if not isinstance(value, list):
+        raise ValueError("not a list")
+    found = []
+    for interval in value:
+        if isinstance(interval, Mapping):
+            interval = [interval.get("from"), interval.get("to")]
+        start, end = (_seconds(edge) for edge in interval)
+        if end <= start:
+            raise ValueError("ends before it starts")
+        found.append((start, end))
+    return tuple(sorted(found))
+
+
+def _long_text(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > 100_000 or _UNUSABLE.search(value):
+        raise ValueError("not a usable text")
+    return value
+
+
+def _anything(value: Any, depth: int = 0) -> Any:
+    if depth > 20:
+        raise ValueError("nested too deeply")
+    if isinstance(value, str):
+        return _long_text(value)
+    if isinstance(value, list):
+        return [_anything(item, depth + 1) for item in value]
+    if isinstance(value, Mapping):
+        return {_long_text(name): _anything(item, depth + 1) for name, item in value.items()}
+    return value

@@ -1,0 +1,307 @@
+"""The catalogue made anew from envelopes and keys alone, and the store held against it.
+
+Reads of each object only its head and its trailer. What cannot be opened (its key destroyed)
+is left out: that is what expiry means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import islice
+from uuid import UUID
+
+from sqlalchemy import Engine
+
+from archive import catalogue, keys, retention, seal
+from archive.catalogue import Added
+from archive.db import transaction
+from archive.errors import ArchiveError, KeyDestroyed, KeyMissing, ObjectMissing, SealBroken
+from archive.model import Descriptor, Recording, State
+from archive.storage import Stored
+from archive.vault import Vault, decode_descriptor
+
+HEAD_BYTES = 16 * 1024  # first read of an object; more only where the header is longer
+SWEEP_AGE = timedelta(hours=48)
+PREFIX = "recordings/"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a rebuild found, in numbers of recordings."""
+
+    rebuilt: int = 0
+    present: int = 0
+    unreadable: int = 0  # key destroyed or missing: expired
+    damaged: list[str] = field(default_factory=list)  # object keys
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a verification found, as object keys and recording ids."""
+
+    checked: int = 0
+    missing: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    unreferenced: list[str] = field(default_factory=list)
+    swept: list[str] = field(default_factory=list)
+    mended: list[str] = field(default_factory=list)
+
+
+def catalogue_from_envelopes(
+    vault: Vault,
+    engine: Engine,
+    *,
+    complete: Callable[[Descriptor, str, int], Descriptor],
+    progress: Callable[[int], None],
+    now: datetime,
+) -> Outcome:
+    """Adds a row for every original in the store that has none and whose key still lives."""
+    outcome = Outcome()
+    for number, (id, objects) in enumerate(_by_recording(vault)):
+        progress(number + 1)
+        original = objects.get("original")
+        if original is None:
+            continue
+        try:
+            recording = _recording(vault, id, original, objects, complete)
+        except (KeyDestroyed, KeyMissing):
+            outcome.unreadable += 1
+            continue
+        except (SealBroken, ObjectMissing):
+            outcome.damaged.append(original.key)
+            continue
+        with transaction(engine) as connection:
+            catalogue.ensure_cohort(connection, recording.cohort)
+            added = catalogue.add(connection, recording, now=now)
+        outcome.rebuilt += added is Added.STORED
+        outcome.present += added is Added.KNOWN
+    return outcome
+
+
+def _by_recording(vault: Vault) -> Iterator[tuple[UUID, dict[str, Stored]]]:
+    """Objects grouped by recording: prefixes come in order, so one group is held at a time."""
+    current: str | None = None
+    group: dict[str, Stored] = {}
+    for stored in vault.store.list(PREFIX):
+        folder, _, name = stored.key.rpartition("/")
+        if folder != current:
+            if current is not None:
+                yield from _named(current, group)
+            current, group = folder, {}
+        group[name] = stored
+    if current is not None:
+        yield from _named(current, group)
+
+
+def _named(folder: str, group: dict[str, Stored]) -> Iterator[tuple[UUID, dict[str, Stored]]]:
+    try:
+        yield UUID(folder.rpartition("/")[2]), group
+    except ValueError:
+        return
+
+
+def _recording(
+    vault: Vault,
+    id: UUID,
+    original: Stored,
+    objects: dict[str, Stored],
+    complete: Callable[[Descriptor, str, int], Descriptor],
+) -> Recording:
+    envelope, header_bytes = read_envelope(vault, original)
+    if envelope.id != id:
+        raise SealBroken(reason="object of another recording")
+    latest, latest_key = _latest_envelope(vault, envelope, objects)
+    data_key = keys.unwrap_data_key(
+        vault.keys.get(f"cohort/{latest.cohort.isoformat()}"),
+        id,
+        latest.cohort,
+        latest.wrapped_key,
+    )
+    if latest.descriptor is None:
+        raise SealBroken(reason="envelope without descriptor")
+    sha256, length = _trailer(vault, data_key, envelope, original)
+    sealed = seal.unseal(data_key, seal.descriptor_context(id, latest.seq), latest.descriptor)
+    descriptor = complete(decode_descriptor(sealed), sha256.hex(), length)
+    expires = retention.cap_expiry(
+        retention.expires_at(descriptor.occurred_at), descriptor.received_at
+    )
+    return Recording(
+        id=id,
+        kind=descriptor.kind,
+        state=State.RECEIVED,
+        source=descriptor.source,
+        line=descriptor.line,
+        direction=descriptor.direction,
+        occurred_at=descriptor.occurred_at,
+        received_at=descriptor.received_at,
+        expires_at=expires,
+        cohort=latest.cohort,
+        bytes=length,
+        object_key=original.key,
+        object_version=original.version,
+        object_bytes=original.bytes,
+        header_bytes=header_bytes,
+        envelope_seq=latest.seq,
+        envelope_key=latest_key,
+        reference=keys.reference_digest(
+            vault.keys.get("installation/reference"), descriptor.source, descriptor.source_ref
+        ),
+        wrapped_key=latest.wrapped_key,
+        descriptor=vault.seal_descriptor(data_key, id, latest.seq, descriptor),
+        description=None,
+        index_due=True,
+        attempts=0,
+        error_code=None,
+    )
+
+
+def read_envelope(vault: Vault, stored: Stored) -> tuple[seal.Envelope, int]:
+    """The envelope at an object's head, and the bytes before its stream."""
+    head = vault.store.get(
+        stored.key, start=0, length=min(HEAD_BYTES, stored.bytes), version=stored.version
+    )
+    needed = seal.header_length(head)
+    if needed > len(head):
+        head = vault.store.get(stored.key, start=0, length=needed, version=stored.version)
+    return seal.Envelope.parse(head)
+
+
+def _latest_envelope(
+    vault: Vault, first: seal.Envelope, objects: dict[str, Stored]
+) -> tuple[seal.Envelope, str | None]:
+    """The envelope of the highest sequence number among the recording's objects."""
+    later = sorted(
+        (name for name in objects if name.startswith("envelope.")),
+        key=lambda name: int(name.rpartition(".")[2]),
+    )
+    if not later:
+        return first, None
+    stored = objects[later[-1]]
+    envelope, _ = read_envelope(vault, stored)
+    if envelope.id != first.id:
+        raise SealBroken(reason="envelope of another recording")
+    return envelope, stored.key
+
+
+def _trailer(
+    vault: Vault, data_key: bytes, envelope: seal.Envelope, original: Stored
+) -> tuple[bytes, int]:
+    sealed = vault.store.get(
+        original.key,
+        start=original.bytes - seal.TRAILER_BYTES,
+        length=seal.TRAILER_BYTES,
+        version=original.version,
+    )
+    return seal.open_trailer(
+        data_key,
+        id=envelope.id,
+        rendition=envelope.rendition,
+        version=envelope.version,
+        sealed=sealed,
+    )
+
+
+# -- verification ----------------------------------------------------------------------
+
+
+def verify(
+    vault: Vault,
+    engine: Engine,
+    *,
+    sample: int | None,
+    mend: bool,
+    progress: Callable[[int], None],
+    now: datetime,
+    object_age: Callable[[str], datetime | None],
+) -> Findings:
+    """Reads back and authenticates every recording (or `sample` of them), and every object.
+
+    `mend` describes again what lost a rendition, and sweeps objects that nothing names and
+    that are older than 48 hours.
+    """
+    findings = Findings()
+    after: UUID | None = None
+    while rows := _page(engine, after):
+        after = rows[-1].id
+        for recording in rows:
+            if recording.expires_at <= now:
+                continue
+            if sample is not None and findings.checked >= sample:
+                break
+            findings.checked += 1
+            progress(findings.checked)
+            _check(vault, engine, recording, findings, mend=mend, now=now)
+    _sweep(vault, engine, findings, mend=mend, now=now, object_age=object_age)
+    return findings
+
+
+def _page(engine: Engine, after: UUID | None) -> list[Recording]:
+    with transaction(engine) as connection:
+        return catalogue.walk(connection, after=after, limit=200)
+
+
+def _check(
+    vault: Vault,
+    engine: Engine,
+    recording: Recording,
+    findings: Findings,
+    *,
+    mend: bool,
+    now: datetime,
+) -> None:
+    with transaction(engine) as connection:
+        parts = catalogue.renditions(connection, [recording.id])[recording.id]
+    for part in [None, *parts]:
+        key = part.object_key if part else recording.object_key
+        try:
+            for _ in vault.stream(recording, part):
+                pass
+        except ObjectMissing:
+            findings.missing.append(key)
+        except ArchiveError:
+            findings.damaged.append(key)
+        else:
+            continue
+        if part is not None and mend:
+            with transaction(engine) as connection:
+                catalogue.change(
+                    connection,
+                    recording.id,
+                    state=State.RECEIVED,
+                    next_attempt_at=now,
+                    attempts=0,
+                )
+            findings.mended.append(key)
+
+
+def _sweep(
+    vault: Vault,
+    engine: Engine,
+    findings: Findings,
+    *,
+    mend: bool,
+    now: datetime,
+    object_age: Callable[[str], datetime | None],
+) -> None:
+    """Finds objects that no row names. The age keeps an upload under way from being swept."""
+    total = 0
+    objects = iter(vault.store.list(PREFIX))
+    while batch := [stored.key for stored in islice(objects, 500)]:
+        total += len(batch)
+        with transaction(engine) as connection:
+            named = catalogue.object_keys(connection, batch)
+        findings.unreferenced += [key for key in batch if key not in named]
+    if not mend or len(findings.unreferenced) > max(1, total // 100):
+        return
+    old = [
+        key
+        for key in findings.unreferenced
+        if (made := object_age(key)) is not None and now - made > SWEEP_AGE
+    ]
+    vault.store.delete(old)
+    findings.swept = old
+
+
+__all__ = ["Findings", "Outcome", "catalogue_from_envelopes", "read_envelope", "replace", "verify"]

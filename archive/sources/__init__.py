@@ -1,0 +1,1 @@
+"""Where recordings come from. Each source only calls `receive`; none knows keys, SQL or pages."""

@@ -1,0 +1,324 @@
+"""The worker: carries rows forward, one step at a time, and runs the nightly work.
+
+The row's own state is the queue, so a worker killed anywhere leaves nothing undone for ever.
+Knows no HTTP and no people.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, time as day_time, timedelta
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from archive import audit, catalogue, openings, retention
+from archive.archive import SYSTEM, Archive
+from archive.db import transaction
+from archive.describing import Describer
+from archive.documents import document
+from archive.errors import (
+    ArchiveError,
+    CatalogueUnavailable,
+    DiskFull,
+    ExpiryRunning,
+    IndexDamaged,
+    KeyDestroyed,
+    KeyMissing,
+    SealBroken,
+    StoreUnavailable,
+)
+from archive.expiry import last_finished
+from archive.model import Recording
+
+WORKER_LOCK = 7_401  # pg advisory lock class; the second half is the worker's number
+INDEXER_LOCK = 7_401_004
+GIVE_UP_AFTER = 5
+INDEX_BATCH = 100
+IDLE_S = 0.5
+NIGHTLY = day_time(0, 10)  # Helsinki
+
+log = logging.getLogger("archive.worker")
+
+
+class Worker:
+    """Threads over one archive: indexing, describing, chaining the audit log, the night."""
+
+    def __init__(self, archive: Archive, *, describers: int = 2) -> None:
+        self._archive = archive
+        self._describers = describers
+        self._stop = threading.Event()
+        self._number = random.SystemRandom().randrange(1, 2**31)
+        self._threads: list[threading.Thread] = []
+
+    def run(self) -> None:
+        """Works until `stop`; comes back by itself when database or store were away."""
+        self._start("alive", self._stay_alive)
+        self._start("index", lambda: self._loop(self.index_once))
+        for n in range(self._describers):
+            describer = Describer(self._archive)
+            self._start(f"describe-{n}", lambda d=describer: self._loop(lambda: self._describe(d)))
+        self._start("chain", lambda: self._loop(self._chain_once, idle_s=1.0))
+        self._start("night", lambda: self._loop(self._night_once, idle_s=30.0))
+        while not self._stop.wait(0.5):
+            pass
+        for thread in self._threads:
+            thread.join(timeout=30)
+
+    def stop(self) -> None:
+        """Ends every loop after the step it is at."""
+        self._stop.set()
+
+    def _start(self, name: str, target: Callable[[], None]) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _loop(self, step: Callable[[], bool], *, idle_s: float = IDLE_S) -> None:
+        while not self._stop.is_set():
+            try:
+                busy = step()
+            except (CatalogueUnavailable, StoreUnavailable, DiskFull) as error:
+                log.warning("%s; trying again", type(error).__name__)
+                self._stop.wait(2)
+                continue
+            except Exception as error:  # a bug must not end the thread: log its place, go on
+                log.error("unexpected %s in %s", type(error).__name__, _place(error))
+                self._stop.wait(2)
+                continue
+            if not busy:
+                self._stop.wait(idle_s)
+
+    # -- being known to be alive -----------------------------------------------------
+
+    def _stay_alive(self) -> None:
+        """Holds this worker's advisory lock; its end is how others know that it died."""
+        while not self._stop.is_set():
+            try:
+                with self._archive.engine.connect() as connection:
+                    connection.execute(
+                        text("select pg_advisory_lock(:c, :n)"),
+                        {"c": WORKER_LOCK, "n": self._number},
+                    )
+                    connection.commit()
+                    while not self._stop.wait(5):
+                        connection.execute(text("select 1"))
+                        connection.commit()
+                        self._free_the_dead(connection)
+            except SQLAlchemyError:
+                self._archive.engine.dispose(close=False)
+                self._stop.wait(2)
+
+    def _free_the_dead(self, connection: Connection) -> None:
+        freed = catalogue.release_dead_claims(
+            connection, lock_class=WORKER_LOCK, now=self._archive.now(), but=self._number
+        )
+        connection.commit()
+        if freed:
+            log.warning("%d recordings of a dead worker taken over", freed)
+
+    # -- describe --------------------------------------------------------------------
+
+    def _describe(self, describer: Describer) -> bool:
+        with transaction(self._archive.engine) as connection:
+            recording = catalogue.claim_to_describe(
+                connection, now=self._archive.now(), worker=self._number
+            )
+        if recording is None:
+            return False
+        describe_claimed(self._archive, describer, recording)
+        return True
+
+    # -- index -----------------------------------------------------------------------
+
+    def index_once(self) -> bool:
+        """Indexes one batch of what is due; whether there was any. One process at a time."""
+        with self._archive.engine.connect() as guard:
+            got = guard.execute(
+                text("select pg_try_advisory_lock(:k)"), {"k": INDEXER_LOCK}
+            ).scalar()
+            guard.commit()
+            if not got:
+                return False
+            try:
+                return index_batch(self._archive)
+            finally:
+                guard.execute(text("select pg_advisory_unlock(:k)"), {"k": INDEXER_LOCK})
+                guard.commit()
+
+    # -- the audit log and the night -------------------------------------------------
+
+    def _chain_once(self) -> bool:
+        archive = self._archive
+        with transaction(archive.engine) as connection:
+            for over in openings.close_over(connection, now=archive.now()):
+                audit.append(
+                    connection,
+                    at=archive.now(),
+                    actor=SYSTEM,
+                    verb="opening-ended",
+                    recording_id=over["recording_id"],
+                    purpose=over["purpose"],
+                    case=over["case_number"],
+                    detail={"bytes": over["bytes_served"], "rendition": over["rendition"],
+                            "by": over["actor_id"]},
+                )
+        with transaction(archive.engine) as connection:
+            return audit.chain(connection) > 0
+
+    def _night_once(self) -> bool:
+        archive = self._archive
+        now = archive.now()
+        with transaction(archive.engine) as connection:
+            last = last_finished(connection)
+            openings.forget(connection, before=now - timedelta(days=1))
+        if last is not None and last >= last_nightly(now):
+            return False
+        try:
+            done = archive.expire()
+            log.info("expiry run %s: %d destroyed", done["run"], done["destroyed"])
+        except ExpiryRunning:
+            pass
+        except ArchiveError as error:
+            log.error("expiry did not run: %s", error.message)
+            self._stop.wait(60)
+        return False
+
+
+def last_nightly(now: datetime) -> datetime:
+    """The latest moment, not after `now`, at which a nightly run is due."""
+    day = retention.local(now).date()
+    at = retention.resolve_local(datetime.combine(day, NIGHTLY))
+    if at > now:
+        at = retention.resolve_local(datetime.combine(day - timedelta(days=1), NIGHTLY))
+    return at.astimezone(UTC)
+
+
+def describe_claimed(archive: Archive, describer: Describer, recording: Recording) -> None:
+    """Describes a claimed recording and gives it back, forward or to try again later."""
+    try:
+        describer.describe(recording)
+    except (StoreUnavailable, CatalogueUnavailable, DiskFull):
+        _later(archive, recording, wait_s=5, counts=False)
+        raise
+    except (KeyDestroyed, KeyMissing, SealBroken) as error:
+        _failed(archive, recording, type(error).__name__)
+    except Exception as error:  # whatever a file does to a parser, the next one must go on
+        log.error("describe: %s in %s", type(error).__name__, _place(error))
+        if recording.attempts >= GIVE_UP_AFTER:
+            _failed(archive, recording, type(error).__name__)
+        else:
+            _later(archive, recording, wait_s=5 * 4**recording.attempts, counts=True)
+
+
+def _later(archive: Archive, recording: Recording, *, wait_s: float, counts: bool) -> None:
+    with transaction(archive.engine) as connection:
+        catalogue.change(
+            connection,
+            recording.id,
+            claimed_by=None,
+            attempts=recording.attempts if counts else recording.attempts - 1,
+            next_attempt_at=archive.now() + timedelta(seconds=wait_s),
+        )
+
+
+def _failed(archive: Archive, recording: Recording, code: str) -> None:
+    with transaction(archive.engine) as connection:
+        catalogue.change(
+            connection,
+            recording.id,
+            claimed_by=None,
+            state="describe-failed",
+            error_code=code,
+            index_due=True,
+            index_next_at=archive.now(),
+        )
+
+
+def index_batch(archive: Archive) -> bool:
+    """Puts one batch of due recordings into the index; whether there was any."""
+    with transaction(archive.engine) as connection:
+        due = catalogue.to_index(connection, now=archive.now(), limit=INDEX_BATCH)
+        former = catalogue.index_months(connection, [r.id for r in due])
+    if not due:
+        return False
+    documents, unreadable = {}, []
+    for recording in due:
+        try:
+            documents[recording.id] = document(archive.vault, recording)
+        except (KeyDestroyed, KeyMissing, SealBroken):
+            unreadable.append(recording.id)
+    try:
+        for recording in due:
+            old = former.get(recording.id)
+            if old is not None and old != month_of(recording):
+                archive.index.remove([recording.id], month=old)
+        archive.index.put(list(documents.values()))
+    except IndexDamaged as error:
+        rebuild_month(archive, str(error.facts["month"]))
+        return True
+    except Exception as error:
+        log.error("index: %s in %s", type(error).__name__, _place(error))
+        _index_later(archive, list(documents))
+        return True
+    with transaction(archive.engine) as connection:
+        for recording in due:
+            if recording.id in documents:
+                catalogue.indexed(connection, recording, month=month_of(recording))
+        if unreadable:
+            catalogue.index_failed(
+                connection, unreadable, next_at=archive.now(), give_up_after=1
+            )
+    return True
+
+
+def rebuild_month(archive: Archive, month: str) -> None:
+    """Throws a damaged month away and makes its recordings due again; the others stay found."""
+    log.warning("index of %s damaged: rebuilding", month)
+    archive.index.drop(month)
+    with transaction(archive.engine) as connection:
+        catalogue.reindex(connection, month=month, now=archive.now())
+
+
+def _index_later(archive: Archive, ids: list[object]) -> None:
+    with transaction(archive.engine) as connection:
+        catalogue.index_failed(
+            connection,
+            ids,  # type: ignore[arg-type]
+            next_at=archive.now() + timedelta(seconds=10),
+            give_up_after=GIVE_UP_AFTER,
+        )
+
+
+def month_of(recording: Recording) -> str:
+    """The index month of a contact, UTC."""
+    return recording.occurred_at.astimezone(UTC).strftime("%Y-%m")
+
+
+def until_idle(archive: Archive, *, most_s: float = 300) -> None:
+    """Carries everything forward in this thread until nothing waits; for tests and the demo."""
+    describer = Describer(archive)
+    end = time.monotonic() + most_s
+    try:
+        while time.monotonic() < end:
+            with transaction(archive.engine) as connection:
+                recording = catalogue.claim_to_describe(connection, now=archive.now(), worker=0)
+            if recording is not None:
+                describe_claimed(archive, describer, recording)
+                continue
+            if not index_batch(archive):
+                return
+    finally:
+        describer.close()
+
+
+def _place(error: BaseException) -> str:
+    """File and line where it happened: never the message, which may carry content."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "?"
