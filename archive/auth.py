@@ -31,6 +31,7 @@ from archive.errors import (
     BadCredentials,
     BadFields,
     FieldError,
+    NameTaken,
     NotFound,
     Saturated,
     TooManyAttempts,
@@ -49,6 +50,7 @@ TOKENS_CACHED = 512
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 12, 256
 HASHING_AT_ONCE = 2  # argon2id takes 64 MiB each
 HASHING_WAIT_S = 5.0
+NO_PASSWORD = ""  # stored of a user who has not chosen one
 TOKEN_PREFIX = "ca_"  # noqa: S105 - what a token begins with, so that scanners know one
 
 _SESSION_COLUMNS = 'p.id, p.name, p."group", p.lines'
@@ -84,7 +86,7 @@ class Token:
     scopes: tuple[str, ...]
     source: str | None
     lines: tuple[str, ...] | None
-    purpose: str
+    purposes: tuple[str, ...]
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
@@ -114,13 +116,18 @@ class People:
         self,
         name: str,
         group: str,
-        password: str,
+        password: str | None,
         lines: Iterable[str] | None = None,
         *,
         by: Actor = SYSTEM,
     ) -> UUID:
-        """A new user. BadFields names what does not do: name, group, password."""
-        errors = [*_name_errors(name), *_password_errors(password, name)]
+        """A new user; without a password, one who comes in by a one-time link.
+
+        BadFields names what does not do: name, group, password. NameTaken.
+        """
+        errors = _name_errors(name)
+        if password is not None:
+            errors += _password_errors(password, name)
         if group not in permissions.GROUPS:
             errors.append(FieldError("group", "one of " + ", ".join(permissions.GROUPS)))
         if errors:
@@ -130,7 +137,7 @@ class People:
             "id": id,
             "name": name,
             "group": group,
-            "hash": self._hash(password),
+            "hash": self._hash(password) if password is not None else NO_PASSWORD,
             "lines": sorted(set(lines)) if lines else None,
             "now": self._now(),
         }
@@ -143,8 +150,56 @@ class People:
                 )
                 self._note(connection, by, "create-person", {"person": str(id), "group": group})
         except IntegrityError:
-            raise BadFields(errors=[FieldError("name", "a name that is not taken")]) from None
+            raise NameTaken() from None
         return id
+
+    def anybody(self) -> bool:
+        """Whether some user who is not disabled has a password."""
+        with self._reading() as connection:
+            return bool(
+                connection.execute(
+                    text("""select exists (select 1 from person
+                        where disabled_at is null and password_hash <> '')""")
+                ).scalar()
+            )
+
+    def has_password(self, id: str) -> bool:
+        """Whether the user has chosen a password."""
+        return self._stored_password(id) != NO_PASSWORD
+
+    def choose_password(self, actor: Actor, old: str, new: str, *, address: str) -> None:
+        """The person's own new password; every other session of theirs ends.
+
+        BadCredentials if they have one and `old` is not it, TooManyAttempts as at the log-in,
+        BadFields if `new` does not do.
+        """
+        stored = self._stored_password(actor.id)
+        if stored != NO_PASSWORD:
+            self._count_attempt(actor.name, address)
+            if not self._verify(stored, old):
+                raise BadCredentials()
+        if errors := _password_errors(new, actor.name):
+            raise BadFields(errors=errors)
+        hashed = self._hash(new)
+        with transaction(self._engine) as connection:
+            connection.execute(
+                text("update person set password_hash = :hash where id = :id"),
+                {"hash": hashed, "id": UUID(actor.id)},
+            )
+            connection.execute(
+                text("""delete from session
+                    where person_id = :id and token_digest <> :this"""),
+                {"id": UUID(actor.id), "this": actor.session},
+            )
+            self._forget_attempts(connection, actor.name)
+            self._note(connection, actor, "choose-password", {})
+
+    def _stored_password(self, id: str) -> str:
+        with self._reading() as connection:
+            stored: str | None = connection.execute(
+                text("select password_hash from person where id = :id"), {"id": UUID(id)}
+            ).scalar()
+        return stored or NO_PASSWORD
 
     def people(self) -> list[Person]:
         """Every user, by name."""
@@ -184,16 +239,14 @@ class People:
                     where lower(p.name) = lower(:name) and p.disabled_at is null"""),  # noqa: S608
                 {"name": _storable(name)},
             ).first()
-        known = self._verify(row.password_hash if row else self._nobody, password)
+        stored = row.password_hash if row else NO_PASSWORD
+        known = self._verify(stored, password)
         if row is None or not known:
             raise BadCredentials()
-        if self._hasher.check_needs_rehash(row.password_hash):
+        if self._hasher.check_needs_rehash(stored):
             self._rehash(row.id, password)
         with transaction(self._engine) as connection:
-            connection.execute(
-                text("delete from login_attempt where key = :key"),
-                {"key": self._attempt_key("name", name.lower())},
-            )
+            self._forget_attempts(connection, name)
             return self._begin(connection, row)
 
     def one_time_link(self, name: str) -> str:
@@ -317,16 +370,16 @@ class People:
         scopes: Iterable[str],
         source: str | None = None,
         lines: Iterable[str] | None = None,
-        purpose: str | None = None,
+        purpose: Iterable[str] = (Purpose.VERIFICATION,),
         expires_at: datetime | None = None,
         by: Actor = SYSTEM,
     ) -> str:
-        """A new machine token, told this once. Purpose defaults to verification, lines to all.
+        """A new machine token, told this once, with the purposes it may open for.
 
         BadFields: no or unknown scope, `ingest` without a source, unknown purpose, no name.
         """
-        asked = {str(scope) for scope in scopes}
-        errors = [*_name_errors(name), *_token_errors(asked, source, purpose)]
+        asked, purposes = {str(scope) for scope in scopes}, {str(word) for word in purpose}
+        errors = [*_name_errors(name), *_token_errors(asked, source, purposes)]
         if errors:
             raise BadFields(errors=errors)
         token, id = TOKEN_PREFIX + secrets.token_urlsafe(32), uuid4()
@@ -337,15 +390,15 @@ class People:
             "scopes": sorted(asked),
             "source": source or None,
             "lines": sorted(set(lines)) if lines else None,
-            "purpose": purpose or Purpose.VERIFICATION.value,
+            "purposes": sorted(purposes),
             "now": self._now(),
             "until": expires_at,
         }
         with transaction(self._engine) as connection:
             connection.execute(
                 text("""insert into machine_token (token_digest, id, name, scopes, source, lines,
-                        purpose, created_at, expires_at)
-                    values (:digest, :id, :name, :scopes, :source, :lines, :purpose, :now,
+                        purposes, created_at, expires_at)
+                    values (:digest, :id, :name, :scopes, :source, :lines, :purposes, :now,
                         :until)"""),
                 row,
             )
@@ -356,14 +409,11 @@ class People:
         """Every machine token, those that work first, then by name."""
         with self._reading() as connection:
             rows = connection.execute(
-                text("""select id, name, scopes, source, lines, purpose, created_at, expires_at,
-                        revoked_at
+                text("""select id, name, scopes, source, lines, purposes, created_at,
+                        expires_at, revoked_at
                     from machine_token order by revoked_at is not null, lower(name)""")
             ).mappings()
-            return [
-                Token(**dict(r) | {"lines": _tuple(r["lines"]), "scopes": tuple(r["scopes"])})
-                for r in rows
-            ]
+            return [_token(row) for row in rows]
 
     def revoke_token(self, id: UUID, *, by: Actor = SYSTEM) -> None:
         """Ends a token: within 5 s in every process. NotFound if there is none (left)."""
@@ -389,7 +439,7 @@ class People:
             return cached[1]
         with self._reading() as connection:
             row = connection.execute(
-                text("""select id, name, scopes, source, lines, purpose from machine_token
+                text("""select id, name, scopes, source, lines, purposes from machine_token
                     where token_digest = :digest and revoked_at is null
                       and (expires_at is null or expires_at > :now)"""),
                 {"digest": key, "now": now},
@@ -431,6 +481,12 @@ class People:
             error.retry_after_s = wait
             raise error
 
+    def _forget_attempts(self, connection: Connection, name: str) -> None:
+        connection.execute(
+            text("delete from login_attempt where key = :key"),
+            {"key": self._attempt_key("name", name.lower())},
+        )
+
     def _wait(self, connection: Connection, key: bytes, most: int, now: datetime) -> int:
         """Seconds until one more attempt is allowed; 0: now."""
         freed: datetime | None = connection.execute(
@@ -453,6 +509,8 @@ class People:
             return self._hasher.hash(password)
 
     def _verify(self, stored: str, password: str) -> bool:
+        """Whether it is the password; as much work where there is none to compare with."""
+        stored = stored or self._nobody
         if len(password) > LONGEST_PASSWORD:
             password = ""
         with self._one_of_few():
@@ -516,10 +574,17 @@ def _token_actor(row: Any, session: bytes) -> Actor:
         scopes=permissions.token_scopes(Scope(scope) for scope in row.scopes),
         source=row.source,
         lines=frozenset(row.lines) if row.lines is not None else None,
-        purposes=frozenset({Purpose(row.purpose)}),
-        default_purpose=Purpose(row.purpose),
+        purposes=frozenset(Purpose(purpose) for purpose in row.purposes),
+        default_purpose=Purpose(row.purposes[0]) if row.purposes else None,
         session=session,
     )
+
+
+def _token(row: Any) -> Token:
+    values = dict(row)
+    values["lines"] = _tuple(values["lines"])
+    values["scopes"], values["purposes"] = tuple(values["scopes"]), tuple(values["purposes"])
+    return Token(**values)
 
 
 def _name_errors(name: str) -> list[FieldError]:
@@ -542,14 +607,14 @@ def _password_errors(password: str, name: str) -> list[FieldError]:
     return [] if fits else [FieldError("password", expected)]
 
 
-def _token_errors(scopes: set[str], source: str | None, purpose: str | None) -> list[FieldError]:
+def _token_errors(scopes: set[str], source: str | None, purposes: set[str]) -> list[FieldError]:
     errors = []
     allowed = {scope.value for scope in permissions.TOKEN_SCOPES}
     if not scopes or scopes - allowed:
         errors.append(FieldError("scope", "one or more of " + ", ".join(sorted(allowed))))
     if Scope.INGEST.value in scopes and not source:
         errors.append(FieldError("source", "the source that an ingest token delivers for"))
-    if purpose and purpose not in set(Purpose):
+    if purposes - set(Purpose):
         errors.append(FieldError("purpose", "one of " + ", ".join(Purpose)))
     return errors
 

@@ -60,8 +60,7 @@ _TABLE = (
 GROUPS: dict[str, Group] = {group.name: group for group in _TABLE}
 _NOBODY = Group(name="", scopes=frozenset())
 
-# A token may be given these; cases, expiry and administration are for people.
-TOKEN_SCOPES = frozenset({Scope.INGEST, Scope.SEARCH, Scope.READ, Scope.OPEN, Scope.ERASE})
+TOKEN_SCOPES = frozenset(Scope) - {Scope.ADMIN}  # administration is for people
 
 
 def groups() -> tuple[Group, ...]:

@@ -1,0 +1,190 @@
+"""The gate before every route: who is asking, may they come in, and what leaves with the answer.
+
+Denies by default: without a session (pages) or a token (API) only what is marked `public` is
+reached. Sets `g.actor`, `g.session` and `g.session_token`. What the actor may then do is asked
+by the archive's verbs, never here.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import secrets
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import Flask, Response, current_app, g, redirect, request, url_for
+from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.wrappers import Response as AnyResponse
+
+from archive.auth import LONGEST, People
+from archive.errors import NotLoggedIn, StaleForm
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+MOST_FORM_BYTES = 64 * 1024  # of a page's form
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+EITHER = frozenset({"opening"})  # endpoints for a session or a token: players
+LOCAL = re.compile(r"/(?![/\\])[\w/.-]*(\?[\w=&%.~-]*)?", re.ASCII)
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'{nonce}; img-src 'self' data:; "
+    "media-src 'self'; connect-src 'self'; font-src 'self'; frame-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+# What an email brings is shown under this alone: no script, no request, no form, no navigation.
+FRAME_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
+)
+
+
+def public(view: View) -> View:
+    """Marks a view that strangers may reach."""
+    view.is_public = True  # type: ignore[attr-defined]
+    return view
+
+
+def install(app: Flask) -> None:
+    """Puts the gate before and behind every route of the application."""
+    app.before_request(_admit)
+    app.after_request(_protect)
+
+
+def people() -> People:
+    """The people of this application."""
+    found: People = current_app.extensions["people"]
+    return found
+
+
+def is_public(app: Flask, endpoint: str | None) -> bool:
+    """Whether strangers may reach the endpoint."""
+    if endpoint is None:
+        return False
+    return endpoint == "static" or hasattr(app.view_functions[endpoint], "is_public")
+
+
+# -- coming in -------------------------------------------------------------------------
+
+
+def _admit() -> AnyResponse | None:
+    g.actor = g.session = None
+    g.session_token = ""
+    endpoint = request.endpoint
+    if endpoint == "static":
+        return None
+    if request.blueprint == "api" or (endpoint in EITHER and "Authorization" in request.headers):
+        _admit_token()
+        return None
+    _read_session()
+    if endpoint is None:
+        return None  # 404 or 405 follows, for everybody alike
+    if request.method not in SAFE:
+        _check_form(endpoint)
+    if g.actor is None and not is_public(current_app, endpoint):
+        return _to_login(endpoint)
+    return None
+
+
+def _admit_token() -> None:
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() == "bearer" and token.strip():
+        g.actor = people().actor_of_token(token.strip())
+    if g.actor is None and not is_public(current_app, request.endpoint):
+        raise NotLoggedIn()
+
+
+def _read_session() -> None:
+    token = request.cookies.get(cookie_name(), "")
+    found = people().session(token) if token else None
+    if found is not None:
+        g.session, g.actor, g.session_token = found, found.actor, token
+        people().sweep()
+
+
+def _to_login(endpoint: str) -> AnyResponse:
+    """To the log-in page and afterwards back, if it was a page that was asked for."""
+    if endpoint in EITHER or "text/html" not in request.headers.get("Accept", "text/html"):
+        raise NotLoggedIn()
+    wanted = local_path(request.full_path.rstrip("?")) if request.method == "GET" else "/"
+    return redirect(url_for("login.form", next=None if wanted == "/" else wanted), 303)
+
+
+def _check_form(endpoint: str) -> None:
+    """A form must be small, come from our own page and carry its session's token."""
+    request.max_content_length = MOST_FORM_BYTES
+    if request.mimetype not in {"application/x-www-form-urlencoded", ""}:
+        raise UnsupportedMediaType()
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
+        raise StaleForm()
+    if g.session is None or endpoint == "login.log_in":
+        return
+    given = request.form.get("csrf", "")
+    if not hmac.compare_digest(given.encode(), g.session.csrf.encode()):
+        raise StaleForm()
+
+
+def local_path(wanted: str | None) -> str:
+    """The path if it is one of this service, else "/": nobody is sent elsewhere."""
+    return wanted if wanted and LOCAL.fullmatch(wanted) else "/"
+
+
+# -- the cookie ------------------------------------------------------------------------
+
+
+def cookie_name() -> str:
+    """The session's cookie; bound to this host and TLS where there is TLS."""
+    return "__Host-archive" if _secure() else "archive"
+
+
+def give_cookie(response: AnyResponse, token: str) -> None:
+    """Hands the session to the browser: for this host, out of reach of scripts."""
+    response.set_cookie(
+        cookie_name(),
+        token,
+        max_age=int(LONGEST.total_seconds()),
+        path="/",
+        secure=_secure(),
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def take_cookie(response: AnyResponse) -> None:
+    """Takes the session back from the browser."""
+    response.delete_cookie(cookie_name(), path="/", secure=_secure(), httponly=True, samesite="Lax")
+
+
+def _secure() -> bool:
+    return bool(current_app.extensions["archive"].config.secure_cookies)
+
+
+# -- going out -------------------------------------------------------------------------
+
+
+def style_nonce() -> str:
+    """A word under which this one answer may carry a style element (the waveform's)."""
+    if "style_nonce" not in g:
+        g.style_nonce = secrets.token_urlsafe(16)
+    nonce: str = g.style_nonce
+    return nonce
+
+
+def _protect(response: Response) -> Response:
+    nonce = f" 'nonce-{g.style_nonce}'" if "style_nonce" in g else ""
+    headers = response.headers
+    headers.setdefault("Content-Security-Policy", PAGE_POLICY.format(nonce=nonce))
+    headers.setdefault("X-Frame-Options", "DENY")
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Referrer-Policy"] = "same-origin"
+    headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=(), payment=()"
+    if _secure():
+        headers["Strict-Transport-Security"] = "max-age=31536000"
+    if request.endpoint != "static":
+        headers["Cache-Control"] = "no-store"
+    elif "v" in request.args:  # the address changes with the content
+        headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    else:
+        headers["Cache-Control"] = "no-cache"
+    return response
