@@ -1,0 +1,452 @@
+"""The keys: a root key that wraps, and a directory in which every other key is one file.
+
+Destroying a file destroys what was sealed under its key; nothing else in the archive erases as
+surely. Must not know recordings, rows, objects or people: only names of keys.
+
+    <keys>/root.key                       the root key, if it is kept in a file
+    <keys>/cohort/2027-11-24              a wrapped key: JSON {v, name, root, wrapped}
+    <keys>/cohort/2027-11-24.destroyed    its tombstone: the name is never used again
+    <keys>/cohort/.new-<random>           being written; left by a crash, removed at the next open
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import hashlib
+import hmac
+import json
+import os
+import re
+import stat
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import UUID
+
+from archive import seal
+from archive.config import Config
+from archive.errors import DiskFull, KeyDestroyed, KeyMissing, RootKeyUnusable, SealBroken
+
+FOLDERS = ("cohort", "hold", "index", "case", "installation")
+ROOT_FILE = "root.key"
+_NAME = re.compile(rf"(?:{'|'.join(FOLDERS)})/[A-Za-z0-9][A-Za-z0-9._-]{{0,99}}\Z")
+_TOMBSTONE = ".destroyed"
+_NEW = ".new-"
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+_ATTEMPTS = 20  # of writing one file while others open the directory and clean it
+
+
+# -- data keys -------------------------------------------------------------------------
+
+
+def new_data_key() -> bytes:
+    """32 fresh random bytes."""
+    return os.urandom(seal.KEY)
+
+
+def wrap_data_key(cohort_key: bytes, id: UUID, cohort: date, data_key: bytes) -> bytes:
+    """`data_key` sealed under a cohort's (or hold's) key, bound to recording and cohort."""
+    return seal.seal(cohort_key, seal.data_key_context(id, cohort), data_key)
+
+
+def unwrap_data_key(cohort_key: bytes, id: UUID, cohort: date, wrapped: bytes) -> bytes:
+    """The data key; SealBroken(commitment) for another recording, cohort or key."""
+    return seal.unseal(cohort_key, seal.data_key_context(id, cohort), wrapped)
+
+
+def reference_digest(key: bytes, source: str, source_ref: str) -> bytes:
+    """HMAC-SHA-256 (32 bytes) by which a source's reference is known again."""
+    return hmac.digest(key, seal.context("reference", source, source_ref), hashlib.sha256)
+
+
+# -- root keys -------------------------------------------------------------------------
+
+
+class RootKey(Protocol):
+    """What wraps the files of the keys directory; only its `id` is ever written down."""
+
+    @property
+    def id(self) -> str:
+        """Names this root key and version; written into every file it wraps."""
+        ...
+
+    def wrap(self, ctx: bytes, secret: bytes) -> bytes:
+        """`secret` sealed in this context. Raises RootKeyUnusable."""
+        ...
+
+    def unwrap(self, ctx: bytes, wrapped: bytes) -> bytes:
+        """The secret. Raises SealBroken for other bytes, RootKeyUnusable for a key away."""
+        ...
+
+
+class FileRootKey:
+    """A root key in a file that only its owner may read: JSON {v, kind, id, key}."""
+
+    def __init__(self, id: str, secret: bytes) -> None:
+        self.id = id
+        self._secret = secret
+
+    def __repr__(self) -> str:
+        return f"FileRootKey({self.id})"
+
+    @classmethod
+    def create(cls, path: Path) -> FileRootKey:
+        """Makes the file with a fresh key. RootKeyUnusable where there is one already."""
+        key = cls(f"file-{os.urandom(4).hex()}", os.urandom(seal.KEY))
+        encoded = base64.b64encode(key._secret).decode("ascii")
+        fields = {"v": 1, "kind": "root-key", "id": key.id, "key": encoded}
+        if not _publish(path, _json(fields)):
+            raise RootKeyUnusable(reason=f"{path} exists already and is not written over")
+        return key
+
+    @classmethod
+    def load(cls, path: Path) -> FileRootKey:
+        """The key in the file. RootKeyUnusable says what to do where it cannot be used."""
+        try:
+            with path.open("rb") as file:
+                _refuse_readable_by_others(path, os.fstat(file.fileno()))
+                fields = json.loads(file.read(4096))
+            id, secret = fields["id"], base64.b64decode(fields["key"], validate=True)
+            if fields["v"] != 1 or not isinstance(id, str) or len(secret) != seal.KEY:
+                raise ValueError
+        except OSError as error:
+            raise RootKeyUnusable(reason=f"{path}: {error.strerror}") from None
+        except (ValueError, KeyError, TypeError):
+            raise RootKeyUnusable(reason=f"{path} is not a root key file") from None
+        return cls(id, secret)
+
+    def wrap(self, ctx: bytes, secret: bytes) -> bytes:
+        """`secret` sealed in this context."""
+        return seal.seal(self._secret, ctx, secret)
+
+    def unwrap(self, ctx: bytes, wrapped: bytes) -> bytes:
+        """The secret; SealBroken for other bytes or another key."""
+        return seal.unseal(self._secret, ctx, wrapped)
+
+
+def _refuse_readable_by_others(path: Path, found: os.stat_result) -> None:
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & 0o077:
+        raise RootKeyUnusable(
+            reason=f"others than its owner may use {path} (mode {mode:04o}). Run: chmod 600 {path}"
+        )
+    if os.geteuid() != 0 and found.st_uid != os.geteuid():
+        raise RootKeyUnusable(reason=f"{path} belongs to another user")
+
+
+# -- the directory ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Cached:
+    secret: bytes
+    seen: tuple[int, ...]  # what stat() said of the file it was read from
+    until: float
+
+
+class KeysDirectory:
+    """Keys by name. Several threads, processes and nodes may use the same directory at once.
+
+    Names are "<folder>/<name>" with a folder of FOLDERS; anything else is a ValueError. An
+    unwrapped key stays in memory for `cache_s` at most, and is not used once its file has been
+    removed, replaced or written over, by whomever.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        root: RootKey,
+        cache_s: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.path = path
+        self.root = root
+        self._cache = _Cache(cache_s, monotonic)
+        self._settled: set[str] = set()  # names whose files have outlived a sync of their folder
+        for folder in FOLDERS:
+            _make_private(path / folder)
+            _remove_leftovers(path / folder)
+
+    def ensure(self, name: str) -> bytes:
+        """The key, made now if it never existed; every caller everywhere gets the same one.
+
+        KeyDestroyed once it has been destroyed: a name is never given a second key. DiskFull.
+        """
+        try:
+            key = self.get(name)
+        except KeyMissing:
+            self._make(name)
+            key = self.get(name)
+        if name not in self._settled:
+            # Whoever made the file may not have synced its folder yet. What is sealed under the
+            # key must not be acknowledged before the key would survive a power cut.
+            _sync_folder(self._path(name).parent)
+            self._settled.add(name)
+        return key
+
+    def get(self, name: str) -> bytes:
+        """The key: 32 bytes. KeyDestroyed, KeyMissing; SealBroken("key file") if damaged.
+
+        RootKeyUnusable where it was wrapped under another root than this one.
+        """
+        path = self._path(name)
+        if self.is_destroyed(name):
+            self._cache.drop(name)
+            raise KeyDestroyed(name=name)
+        try:
+            seen = _seen(path.stat())
+            cached = self._cache.get(name, seen)
+            return cached if cached is not None else self._load(name, path)
+        except FileNotFoundError:
+            self._cache.drop(name)
+            raise KeyMissing(name=name) from None
+
+    def destroy(self, name: str) -> bool:
+        """Makes the key unrecoverable from this directory; True if its file was there.
+
+        Idempotent, and finishes what an earlier call left half done.
+        """
+        path = self._path(name)
+        # The tombstone first: a crash after it leaves a key that nobody gets any more and that
+        # the next call removes, never a removed key that `ensure` would make anew.
+        _publish(_tombstone(path), _json({"v": 1, "name": name}))
+        self._cache.drop(name)
+        return _overwrite_and_unlink(path)
+
+    def is_destroyed(self, name: str) -> bool:
+        """Whether the key was ever destroyed."""
+        return _tombstone(self._path(name)).exists()
+
+    def names(self, folder: str) -> list[str]:
+        """Names of the key files in `folder`, sorted; also those whose destruction broke off."""
+        if folder not in FOLDERS:
+            raise ValueError(f"no folder of keys is called {folder!r}")
+        found = (entry.name for entry in (self.path / folder).iterdir())
+        names = (f"{folder}/{name}" for name in found if not name.endswith(_TOMBSTONE))
+        return sorted(name for name in names if _NAME.match(name))
+
+    def _path(self, name: str) -> Path:
+        if not _NAME.match(name) or name.endswith(_TOMBSTONE):
+            raise ValueError("not a name of a key")
+        return self.path / name
+
+    def _make(self, name: str) -> None:
+        path = self._path(name)
+        wrapped = self.root.wrap(seal.key_file_context(name), os.urandom(seal.KEY))
+        encoded = base64.b64encode(wrapped).decode("ascii")
+        _publish(path, _json({"v": 1, "name": name, "root": self.root.id, "wrapped": encoded}))
+        # Destroyed by somebody while we were writing: they may have looked before our file was
+        # there, but their tombstone was there before they looked.
+        if self.is_destroyed(name):
+            _overwrite_and_unlink(path)
+
+    def _load(self, name: str, path: Path) -> bytes:
+        with path.open("rb") as file:
+            seen = _seen(os.fstat(file.fileno()))
+            raw = file.read(64 * 1024)
+        try:
+            fields = _key_fields(raw, name)
+            root, wrapped = fields["root"], base64.b64decode(fields["wrapped"], validate=True)
+        except (ValueError, KeyError, TypeError):
+            raise SealBroken(reason=seal.Broken.KEY_FILE) from None
+        if root != self.root.id:
+            raise RootKeyUnusable(
+                reason=f"key {name} needs root key {root!s:.64}, this is {self.root.id}"
+            )
+        try:
+            secret = self.root.unwrap(seal.key_file_context(name), wrapped)
+        except SealBroken:
+            raise SealBroken(reason=seal.Broken.KEY_FILE) from None
+        self._cache.put(name, secret, seen)
+        return secret
+
+
+def open_keys(config: Config) -> KeysDirectory:
+    """The keys directory of these settings; at the first start, makes it and its root key.
+
+    RootKeyUnusable where the root key is readable by others, is missing although keys are
+    there, or is not the one that they were made under: then nothing is written.
+    """
+    path = config.keys_dir
+    _make_private(path)
+    _remove_leftovers(path)
+    root = _open_root(path)
+    keys = KeysDirectory(path, root=root, cache_s=config.key_cache_s)
+    for name in keys.names("installation")[:1]:
+        keys.get(name)
+    return keys
+
+
+def _open_root(path: Path) -> FileRootKey:
+    file = path / ROOT_FILE
+    if not file.exists():
+        # Keys without their root mean a root key that was lost or not mounted. A new one would
+        # open none of them, and would hide that.
+        if any(entry.is_file() for folder in FOLDERS for entry in (path / folder).glob("*")):
+            raise RootKeyUnusable(reason=f"{file} is missing but keys made under it are there")
+        try:
+            return FileRootKey.create(file)
+        except RootKeyUnusable:
+            pass  # another process was first
+    return FileRootKey.load(file)
+
+
+class _Cache:
+    """Unwrapped keys for a few seconds: a timer forgets them also where nobody asks again."""
+
+    def __init__(self, cache_s: float, monotonic: Callable[[], float]) -> None:
+        self._cache_s = cache_s
+        self._monotonic = monotonic
+        self._reset()
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[str, _Cached] = OrderedDict()
+        self._timer: threading.Timer | None = None
+
+    @contextmanager
+    def _locked(self) -> Iterator[OrderedDict[str, _Cached]]:
+        if self._pid != os.getpid():
+            self._reset()  # after a fork: no keys, lock or timer of the parent
+        with self._lock:
+            yield self._entries
+
+    def get(self, name: str, seen: tuple[int, ...]) -> bytes | None:
+        with self._locked() as entries:
+            entry = entries.get(name)
+            if entry is None or entry.seen != seen or entry.until <= self._monotonic():
+                return None
+            return entry.secret
+
+    def put(self, name: str, secret: bytes, seen: tuple[int, ...]) -> None:
+        if self._cache_s <= 0:
+            return
+        with self._locked() as entries:
+            entries[name] = _Cached(secret, seen, self._monotonic() + self._cache_s)
+            entries.move_to_end(name)
+            if self._timer is None:
+                self._start_timer(self._cache_s)
+
+    def drop(self, name: str) -> None:
+        with self._locked() as entries:
+            entries.pop(name, None)
+
+    def _start_timer(self, wait_s: float) -> None:
+        self._timer = threading.Timer(max(wait_s, 0.05), self._forget)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _forget(self) -> None:
+        with self._locked() as entries:
+            now = self._monotonic()
+            while entries and next(iter(entries.values())).until <= now:
+                entries.popitem(last=False)
+            self._timer = None
+            if entries:
+                self._start_timer(next(iter(entries.values())).until - now)
+
+
+# -- files -----------------------------------------------------------------------------
+
+
+def _json(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields, separators=(",", ":"), sort_keys=True).encode() + b"\n"
+
+
+def _key_fields(raw: bytes, name: str) -> dict[str, Any]:
+    fields = json.loads(raw)
+    if fields["v"] != 1 or fields["name"] != name:
+        raise ValueError
+    return dict(fields)
+
+
+def _tombstone(path: Path) -> Path:
+    return path.with_name(path.name + _TOMBSTONE)
+
+
+def _seen(found: os.stat_result) -> tuple[int, ...]:
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _publish(path: Path, content: bytes) -> bool:
+    """Writes the file whole or not at all, durably; False if there is one of the name already."""
+    for _ in range(_ATTEMPTS):
+        if path.exists():
+            return False
+        temporary = path.with_name(f"{_NEW}{os.urandom(8).hex()}")
+        try:
+            _write_durably(temporary, content)
+            # A link, not a rename: of two processes that make the same key, the second fails.
+            # A crash here leaves a second name of the file, which the next open removes and
+            # which `destroy` writes over together with the first.
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        except FileNotFoundError:
+            continue  # a process that has just opened the directory took it for a leftover
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+        return True
+    raise KeyMissing(name=path.name)
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    try:
+        with os.fdopen(os.open(path, _CREATE, 0o600), "wb") as file:
+            if os.geteuid() == 0:  # root works in a folder of the service's user
+                owner = path.parent.stat()
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull() from None
+        raise
+
+
+def _overwrite_and_unlink(path: Path) -> bool:
+    try:
+        with path.open("r+b", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            for filler in (os.urandom(size), bytes(size)):
+                file.seek(0)
+                file.write(filler)
+                os.fsync(file.fileno())
+    except FileNotFoundError:
+        return False
+    path.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+    return True
+
+
+def _remove_leftovers(folder: Path) -> None:
+    for leftover in folder.glob(f"{_NEW}*"):
+        leftover.unlink(missing_ok=True)
+
+
+def _make_private(folder: Path) -> None:
+    """Makes the folder and every missing one above it, mode 0700; those that exist stay."""
+    if folder.is_dir():
+        return
+    _make_private(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
