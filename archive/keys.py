@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
@@ -87,10 +88,14 @@ class RootKey(Protocol):
 
 
 class FileRootKey:
-    """A root key in a file that only its owner may read: JSON {v, kind, id, key}."""
+    """A root key in a file that only its owner may read: JSON {v, kind, id, key}.
 
-    def __init__(self, id: str, secret: bytes) -> None:
-        self.id = id
+    Its id is "file-" and 16 hex digits of a digest of the key, so that a damaged file shows.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        digest = hmac.digest(secret, seal.context("root-key-id"), hashlib.sha256)
+        self.id = f"file-{digest[:8].hex()}"
         self._secret = secret
 
     def __repr__(self) -> str:
@@ -99,7 +104,7 @@ class FileRootKey:
     @classmethod
     def create(cls, path: Path) -> FileRootKey:
         """Makes the file with a fresh key. RootKeyUnusable where there is one already."""
-        key = cls(f"file-{os.urandom(4).hex()}", os.urandom(seal.KEY))
+        key = cls(os.urandom(seal.KEY))
         encoded = base64.b64encode(key._secret).decode("ascii")
         fields = {"v": 1, "kind": "root-key", "id": key.id, "key": encoded}
         if not _publish(path, _json(fields)):
@@ -113,14 +118,14 @@ class FileRootKey:
             with path.open("rb") as file:
                 _refuse_readable_by_others(path, os.fstat(file.fileno()))
                 fields = json.loads(file.read(4096))
-            id, secret = fields["id"], base64.b64decode(fields["key"], validate=True)
-            if fields["v"] != 1 or not isinstance(id, str) or len(secret) != seal.KEY:
+            key = cls(base64.b64decode(fields["key"], validate=True))
+            if fields["v"] != 1 or fields["id"] != key.id or len(key._secret) != seal.KEY:
                 raise ValueError
         except OSError as error:
             raise RootKeyUnusable(reason=f"{path}: {error.strerror}") from None
         except (ValueError, KeyError, TypeError):
-            raise RootKeyUnusable(reason=f"{path} is not a root key file") from None
-        return cls(id, secret)
+            raise RootKeyUnusable(reason=f"{path} is damaged or not a root key") from None
+        return key
 
     def wrap(self, ctx: bytes, secret: bytes) -> bytes:
         """`secret` sealed in this context."""
@@ -168,6 +173,7 @@ class KeysDirectory:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = path
+        self._base = str(path)
         self.root = root
         self._cache = _Cache(cache_s, monotonic)
         self._settled: set[str] = set()  # names whose files have outlived a sync of their folder
@@ -188,7 +194,7 @@ class KeysDirectory:
         if name not in self._settled:
             # Whoever made the file may not have synced its folder yet. What is sealed under the
             # key must not be acknowledged before the key would survive a power cut.
-            _sync_folder(self._path(name).parent)
+            _sync_folder((self.path / name).parent)
             self._settled.add(name)
         return key
 
@@ -197,14 +203,13 @@ class KeysDirectory:
 
         RootKeyUnusable where it was wrapped under another root than this one.
         """
-        path = self._path(name)
-        if self.is_destroyed(name):
+        file, tombstone = _files(self._base, name)
+        if os.path.lexists(tombstone):
             self._cache.drop(name)
             raise KeyDestroyed(name=name)
         try:
-            seen = _seen(path.stat())
-            cached = self._cache.get(name, seen)
-            return cached if cached is not None else self._load(name, path)
+            cached = self._cache.get(name, _seen(os.stat(file)))  # noqa: PTH116 (text, for speed)
+            return cached if cached is not None else self._load(name, Path(file))
         except FileNotFoundError:
             self._cache.drop(name)
             raise KeyMissing(name=name) from None
@@ -214,16 +219,16 @@ class KeysDirectory:
 
         Idempotent, and finishes what an earlier call left half done.
         """
-        path = self._path(name)
+        file, tombstone = _files(self._base, name)
         # The tombstone first: a crash after it leaves a key that nobody gets any more and that
         # the next call removes, never a removed key that `ensure` would make anew.
-        _publish(_tombstone(path), _json({"v": 1, "name": name}))
+        _publish(Path(tombstone), _json({"v": 1, "name": name}))
         self._cache.drop(name)
-        return _overwrite_and_unlink(path)
+        return _overwrite_and_unlink(Path(file))
 
     def is_destroyed(self, name: str) -> bool:
         """Whether the key was ever destroyed."""
-        return _tombstone(self._path(name)).exists()
+        return os.path.lexists(_files(self._base, name)[1])
 
     def names(self, folder: str) -> list[str]:
         """Names of the key files in `folder`, sorted; also those whose destruction broke off."""
@@ -233,13 +238,8 @@ class KeysDirectory:
         names = (f"{folder}/{name}" for name in found if not name.endswith(_TOMBSTONE))
         return sorted(name for name in names if _NAME.match(name))
 
-    def _path(self, name: str) -> Path:
-        if not _NAME.match(name) or name.endswith(_TOMBSTONE):
-            raise ValueError("not a name of a key")
-        return self.path / name
-
     def _make(self, name: str) -> None:
-        path = self._path(name)
+        path = Path(_files(self._base, name)[0])
         wrapped = self.root.wrap(seal.key_file_context(name), os.urandom(seal.KEY))
         encoded = base64.b64encode(wrapped).decode("ascii")
         _publish(path, _json({"v": 1, "name": name, "root": self.root.id, "wrapped": encoded}))
@@ -280,9 +280,18 @@ def open_keys(config: Config) -> KeysDirectory:
     _remove_leftovers(path)
     root = _open_root(path)
     keys = KeysDirectory(path, root=root, cache_s=config.key_cache_s)
-    for name in keys.names("installation")[:1]:
-        keys.get(name)
+    _try_root(keys)
     return keys
+
+
+def _try_root(keys: KeysDirectory) -> None:
+    """RootKeyUnusable if the first key that is whole was made under another root."""
+    for name in (name for folder in reversed(FOLDERS) for name in keys.names(folder)):
+        try:
+            keys.get(name)
+        except (KeyDestroyed, KeyMissing, SealBroken):
+            continue
+        return
 
 
 def _open_root(path: Path) -> FileRootKey:
@@ -321,11 +330,12 @@ class _Cache:
             yield self._entries
 
     def get(self, name: str, seen: tuple[int, ...]) -> bytes | None:
-        with self._locked() as entries:
-            entry = entries.get(name)
-            if entry is None or entry.seen != seen or entry.until <= self._monotonic():
-                return None
-            return entry.secret
+        if self._pid != os.getpid():
+            return None
+        entry = self._entries.get(name)
+        if entry is None or entry.seen != seen or entry.until <= self._monotonic():
+            return None
+        return entry.secret
 
     def put(self, name: str, secret: bytes, seen: tuple[int, ...]) -> None:
         if self._cache_s <= 0:
@@ -369,8 +379,12 @@ def _key_fields(raw: bytes, name: str) -> dict[str, Any]:
     return dict(fields)
 
 
-def _tombstone(path: Path) -> Path:
-    return path.with_name(path.name + _TOMBSTONE)
+@lru_cache(maxsize=4096)
+def _files(base: str, name: str) -> tuple[str, str]:
+    """Paths of a key's file and of its tombstone. Text: these are used on every opening."""
+    if not _NAME.match(name) or name.endswith(_TOMBSTONE):
+        raise ValueError("not a name of a key")
+    return f"{base}/{name}", f"{base}/{name}{_TOMBSTONE}"
 
 
 def _seen(found: os.stat_result) -> tuple[int, ...]:

@@ -9,12 +9,12 @@ who asks, or what a recording means.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import json
 import re
 import struct
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -272,14 +272,13 @@ class SealingReader:
         Raises TooLarge as soon as the plaintext passes `max_bytes`, and what the source raises.
         """
         parts: list[bytes | memoryview] = []
-        missing = n if n >= 0 else float("inf")
+        missing = n if n >= 0 else sys.maxsize
         while missing > 0:
             part = self._waiting or self._next()
             if not part:
                 break
             if len(part) > missing:
-                cut = int(missing)
-                part, self._waiting = part[:cut], memoryview(part)[cut:]
+                part, self._waiting = part[:missing], memoryview(part)[missing:]
             else:
                 self._waiting = b""
             parts.append(part)
@@ -467,7 +466,7 @@ class Envelope:
             raise SealBroken(reason=Broken.TRUNCATED)
         try:
             return cls._from_fields(_json_object(head[HEAD_BYTES:end])), end
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise SealBroken(reason=Broken.HEADER) from None
 
     @classmethod
@@ -548,10 +547,11 @@ def _rendition(value: str) -> str:
 
 
 def _base64(value: str) -> bytes:
-    try:
-        return base64.b64decode(value.encode("ascii"), validate=True)
-    except (binascii.Error, AttributeError):
-        raise ValueError from None
+    """Bytes of canonical base64; binascii.Error is a ValueError."""
+    raw = base64.b64decode(value.encode("ascii"), validate=True)
+    if base64.b64encode(raw).decode("ascii") != value:
+        raise ValueError
+    return raw
 
 
 def _exactly(parsed: _T, written: object) -> _T:
