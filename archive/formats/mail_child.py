@@ -1,0 +1,200 @@
+"""Reading emails in a child process, so that no email can hang, crash or fill its reader.
+
+The child is confined (sandbox.py), gets one email at a time and answers in JSON; both ways a
+frame is a length and so many bytes. Knows nothing of storage, keys and people.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import sysconfig
+import threading
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, BinaryIO
+
+from archive.formats import sandbox
+from archive.formats.mail_read import ParsedMail, parse_mail, unread
+from archive.model import Attachment, MailDescription
+
+_ANSWER_MAX = 64 * 1024 * 1024  # bytes
+_FULL, _HEADERS_ONLY = b"F", b"H"
+_HEADERS_SENT = 2 * 1024 * 1024  # of an email whose body could not be read
+
+
+class MailParser:
+    """Parses emails in a child that is started when first needed and after every failure.
+
+    An email that exceeds a limit is read again by its header alone and marked "time limit",
+    "memory limit" or "parser failed"; the next one is not affected. Safe to share by threads.
+    """
+
+    def __init__(
+        self, *, wall_s: float = 20.0, memory_mb: int = 1024, mails_per_child: int = 1000
+    ) -> None:
+        self._wall_s = wall_s
+        self._memory_mb = memory_mb
+        self._mails_per_child = mails_per_child
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._owner = 0  # the process that started the child: a fork must not use its pipes
+        self._parsed = 0
+
+    def parse(self, raw: bytes) -> ParsedMail:
+        """What `parse_mail` says of `raw`, within the limits."""
+        with self._lock:
+            answer = self._ask(_FULL, raw)
+            if isinstance(answer, ParsedMail):
+                return answer
+            header = self._ask(_HEADERS_ONLY, raw[:_HEADERS_SENT])
+            if isinstance(header, ParsedMail):
+                return _marked(header, answer)
+            return unread(answer)
+
+    def close(self) -> None:
+        """Ends the child. The parser can be used again and then starts another."""
+        with self._lock:
+            self._end()
+
+    def _ask(self, mode: bytes, raw: bytes) -> ParsedMail | str:
+        """The answer, or the code of what went wrong."""
+        child = self._running()
+        expired = threading.Event()
+        watchdog = threading.Timer(self._wall_s, _expire, args=(child, expired))
+        watchdog.daemon = True
+        watchdog.start()
+        answer: Any = None
+        try:
+            assert child.stdin is not None and child.stdout is not None  # noqa: S101 - pipes
+            _send(child.stdin, mode + raw)
+            answer = json.loads(_receive(child.stdout, _ANSWER_MAX) or b"null")
+        except (OSError, ValueError):
+            pass
+        finally:
+            watchdog.cancel()
+        if isinstance(answer, dict):
+            self._parsed += 1
+            with suppress(KeyError, TypeError, ValueError):
+                return _from_json(answer)
+            return str(answer.get("failed", "parser failed"))[:40]
+        self._end()
+        return "time limit" if expired.is_set() else "parser failed"
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._owner != os.getpid():
+            self._child = None
+        if self._child is not None and (
+            self._child.poll() is not None or self._parsed >= self._mails_per_child
+        ):
+            self._end()
+        if self._child is None:
+            self._child = self._start()
+            self._owner, self._parsed = os.getpid(), 0
+        return self._child
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        limits = [str(int(self._wall_s) + 1), str(self._memory_mb)]
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "archive.formats.mail_child", *limits],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # a traceback would quote the email
+            env={"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
+            start_new_session=True,
+        )
+
+    def _end(self) -> None:
+        child, self._child = self._child, None
+        if child is None or self._owner != os.getpid():
+            return
+        child.kill()
+        for pipe in (child.stdin, child.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+        child.wait()
+
+
+def _expire(child: subprocess.Popen[bytes], expired: threading.Event) -> None:
+    expired.set()
+    child.kill()
+
+
+def _marked(parsed: ParsedMail, code: str) -> ParsedMail:
+    return ParsedMail(_with_code(parsed.description, code), parsed.text, parsed.html)
+
+
+def _with_code(description: MailDescription, code: str) -> MailDescription:
+    from dataclasses import replace
+
+    return replace(description, parse_errors=(*description.parse_errors, code))
+
+
+def _send(pipe: BinaryIO, frame: bytes) -> None:
+    pipe.write(struct.pack(">I", len(frame)))
+    pipe.write(frame)
+    pipe.flush()
+
+
+def _receive(pipe: BinaryIO, most: int) -> bytes | None:
+    """The next frame; None at the end or where it would be longer than `most`."""
+    head = pipe.read(4)
+    if len(head) < 4:
+        return None
+    (length,) = struct.unpack(">I", head)
+    frame = pipe.read(length) if length <= most else b""
+    return frame if len(frame) == length else None
+
+
+def _to_json(parsed: ParsedMail) -> bytes:
+    found = asdict(parsed)
+    when = parsed.description.date
+    found["description"]["date"] = when.isoformat() if when else None
+    return json.dumps(found).encode("ascii")
+
+
+def _from_json(found: dict[str, Any]) -> ParsedMail:
+    given = dict(found["description"])
+    lists = ("from_", "to", "cc", "names", "parse_errors", "references")
+    given |= {name: tuple(str(item) for item in given[name]) for name in lists}
+    given["attachments"] = tuple(Attachment(**item) for item in given["attachments"])
+    given["date"] = datetime.fromisoformat(given["date"]) if given["date"] else None
+    return ParsedMail(MailDescription(**given), str(found["text"]), found["html"])
+
+
+def _answer(frame: bytes) -> bytes:
+    try:
+        return _to_json(parse_mail(frame[1:], headers_only=frame[:1] == _HEADERS_ONLY))
+    except MemoryError:
+        return b'{"failed":"memory limit"}'
+    except Exception:  # whatever it is: the email is kept, marked, and the next one is read
+        return b'{"failed":"parser failed"}'
+
+
+def main() -> None:
+    """The child: confines itself, then answers until its input ends."""
+    import encodings
+    import importlib
+    import pkgutil
+    import resource
+
+    for module in pkgutil.iter_modules(encodings.__path__):  # no file is opened afterwards
+        with suppress(ImportError, LookupError):
+            importlib.import_module(f"encodings.{module.name}")
+    cpu_s, memory_mb = int(sys.argv[1]), int(sys.argv[2])
+    readable = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")]
+    sandbox.confine(cpu_s=cpu_s, memory_mb=memory_mb, readable=readable, parent=None)
+    while (frame := _receive(sys.stdin.buffer, 2**32)) is not None:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        sandbox.limit_cpu(int(used.ru_utime + used.ru_stime) + cpu_s + 1)
+        _send(sys.stdout.buffer, _answer(frame))
+        del frame
+
+
+if __name__ == "__main__":
+    main()
