@@ -65,7 +65,7 @@ def _archive_error(error: ArchiveError) -> Response:
 def _http_error(error: HTTPException) -> Response:
     if error.response is not None or (error.code or 500) < 400:
         return error.get_response()  # type: ignore[return-value]
-    problem = _Plain(error.name)
+    problem = _PlainError(error.name)
     problem.status = error.code or 500
     return _answer(problem, problem.status)
 
@@ -77,10 +77,10 @@ def _unexpected(error: Exception) -> Response:
         place = place.tb_next
     where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "?"
     log.error("unexpected %s at %s on %s", type(error).__name__, where, _route())
-    return _answer(_Plain("Internal error"), 500)
+    return _answer(_PlainError("Internal error"), 500)
 
 
-class _Plain(ArchiveError):
+class _PlainError(ArchiveError):
     """{title}"""
 
     def __init__(self, title: str) -> None:
@@ -184,8 +184,10 @@ def _worker(archive: Archive) -> str:
     try:
         with archive.engine.connect() as connection:
             alive = connection.execute(
-                text("select count(*) from pg_locks where locktype = 'advisory' "
-                     "and classid = :c and granted"),
+                text(
+                    "select count(*) from pg_locks where locktype = 'advisory' "
+                    "and classid = :c and granted"
+                ),
                 {"c": WORKER_LOCK},
             ).scalar_one()
     except SQLAlchemyError:

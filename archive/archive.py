@@ -11,10 +11,10 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
@@ -24,122 +24,63 @@ from archive import (
     corrections,
     expiry,
     intake,
-    keys,
     openings,
     permissions,
     retention,
     seal,
 )
-from archive.catalogue import Added
+from archive.answers import MailView, Opened, Page, Receipt, View
 from archive.config import Config
-from archive.db import database_errors, transaction
+from archive.db import reading, transaction
 from archive.errors import (
     ArchiveError,
     BadRequest,
     CaseRequired,
-    CohortClosed,
-    Forbidden,
+    IndexDamaged,
     KeyDestroyed,
     KeyMissing,
     NotFound,
-    OlderThanRetention,
     PurposeRequired,
-    ReferenceConflict,
-    ReferenceErased,
-    SourceMismatch,
 )
 from archive.formats import mail
 from archive.keys import KeysDirectory
 from archive.model import (
     Actor,
     Descriptor,
-    Direction,
     Kind,
     Purpose,
     Query,
     Recording,
     Rendition,
     Scope,
-    State,
     StoredRendition,
 )
+from archive.reception import Reception, complete_descriptor
 from archive.search import Index
 from archive.storage import Store
-from archive.vault import Description, SealedObject, Vault, original_key
+from archive.vault import Description, Vault
 
 OPENING_LIFE = timedelta(minutes=15)
-DRAIN_BYTES = 1024 * 1024  # read at a time where only the digest matters
 SYSTEM = Actor(
-    id="system", name="system", kind="system", group=None, scopes=frozenset(Scope), session=b"system"
+    id="system",
+    name="system",
+    kind="system",
+    group=None,
+    scopes=frozenset(Scope),
+    session=b"system",
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """The answer to a delivery. `created` is False where the recording was known already."""
-
-    created: bool
-    id: UUID
-    state: State
-    kind: Kind
-    bytes: int
-    sha256: str
-    occurred_at: datetime
-    expires_at: datetime
-    warnings: tuple[tuple[str, str], ...] = ()  # (field, expected)
-    ignored: tuple[str, ...] = ()  # fields that differ from what is stored
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """One recording as its reader may see it. `description` is None before describing."""
-
-    id: UUID
-    kind: Kind
-    state: State
-    source: str
-    line: str
-    direction: Direction
-    occurred_at: datetime
-    received_at: datetime
-    expires_at: datetime
-    bytes: int
-    descriptor: Descriptor
-    description: Description | None
-    renditions: tuple[str, ...]
-    readable: bool = True  # False where its key is gone or its seal broken
-    error_code: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of results, the cursor of the next, and what was asked for besides."""
-
-    items: list[View]
-    next: str | None = None
-    total: int | None = None
-    facets: Mapping[str, Mapping[str, int]] | None = None
-    explained: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """Content that may be read now: [start, stop) of `length` plaintext bytes."""
-
-    length: int
-    media_type: str
-    etag: str
-    read: Callable[[int, int], Iterator[bytes]]
-    file_name: str
-
-
-@dataclass(frozen=True, slots=True)
-class MailView:
-    """An email as it may be shown: `html` is sanitised and loads nothing from elsewhere."""
-
-    view: View
-    text: str
-    html: str | None
+__all__ = [
+    "SYSTEM",
+    "Archive",
+    "MailView",
+    "Opened",
+    "Page",
+    "Receipt",
+    "View",
+    "complete_descriptor",
+]
 
 
 class Archive:
@@ -165,7 +106,9 @@ class Archive:
         self.now = now
         self.vault = Vault(keys=keys, store=store, cache_s=config.key_cache_s)
         self._rules = intake.Rules(customer_pattern=config.customer_pattern)
-        self._cohorts_made: set[date] = set()
+        self._reception = Reception(
+            vault=self.vault, engine=engine, max_bytes=lambda: self.config.max_bytes, now=now
+        )
         self._means = expiry.Means(
             vault=self.vault,
             engine=engine,
@@ -189,7 +132,7 @@ class Archive:
         """
         permissions.require(actor, Scope.INGEST)
         checked = intake.call(metadata, arrived_at=self.now(), rules=self._rules)
-        return self._receive(actor, checked, content)
+        return self._reception.receive(actor, checked, content)
 
     def receive_email(
         self,
@@ -214,175 +157,7 @@ class Archive:
             envelope=envelope,
             arrived_at=self.now(),
         )
-        return self._receive(actor, checked, content)
-
-    def _receive(self, actor: Actor, checked: intake.Intake, content: seal.Readable) -> Receipt:
-        descriptor = checked.descriptor
-        self._may_deliver(actor, descriptor)
-        warnings = tuple((w.field, w.expected) for w in checked.warnings)
-        if retention.too_old(descriptor.occurred_at, self.now()):
-            self._refused(descriptor.source, "older-than-retention")
-            raise OlderThanRetention()
-        if descriptor.source_ref:
-            known = self._known(descriptor)
-            if known is not None:
-                return self._again(known, descriptor, _digest(content), warnings)
-        return self._store(descriptor, content, warnings)
-
-    def _may_deliver(self, actor: Actor, descriptor: Descriptor) -> None:
-        if actor.source is not None and descriptor.source != actor.source:
-            raise SourceMismatch()
-        if actor.lines is not None and descriptor.line not in actor.lines:
-            self._refused(descriptor.source, "line-not-allowed")
-            raise Forbidden(verb="ingest on this line")
-
-    def _known(self, descriptor: Descriptor) -> Recording | None:
-        """The recording of this reference; ReferenceErased if it was erased before."""
-        reference = self.reference(descriptor.source, descriptor.source_ref)
-        with self._reading() as connection:
-            known = catalogue.by_reference(connection, reference)
-            if known is None and catalogue.is_erased(connection, reference, now=self.now()):
-                erased = True
-            else:
-                erased = False
-        if erased:
-            self._refused(descriptor.source, "reference-erased")
-            raise ReferenceErased()
-        return known
-
-    def _store(
-        self,
-        descriptor: Descriptor,
-        content: seal.Readable,
-        warnings: tuple[tuple[str, str], ...],
-    ) -> Receipt:
-        id = uuid4()
-        expires_at = retention.expires_at(descriptor.occurred_at)
-        cohort = retention.cohort_of(expires_at)
-        try:
-            data_key, wrapped = self.vault.new_data_key(id, cohort)
-        except KeyDestroyed:
-            raise CohortClosed(day=cohort) from None
-        envelope = seal.Envelope(
-            id=id,
-            cohort=cohort,
-            rendition=Rendition.ORIGINAL.value,
-            version=1,
-            seq=1,
-            wrapped_key=wrapped,
-            descriptor=self.vault.seal_descriptor(data_key, id, 1, descriptor),
-        )
-        written = self.vault.write(
-            key=data_key,
-            envelope=envelope,
-            object_key=original_key(cohort, id),
-            content=content,
-            max_bytes=self.config.max_bytes,
-        )
-        # The object is written before the row, so a crash between them leaves an unreferenced
-        # object for `verify` to sweep, never a row without an object.
-        final = complete_descriptor(descriptor, sha256=written.sha256, length=written.plain_bytes)
-        recording = self._row(id, final, envelope, written, data_key, expires_at)
-        return self._commit(recording, final, warnings)
-
-    def _row(
-        self,
-        id: UUID,
-        descriptor: Descriptor,
-        envelope: seal.Envelope,
-        written: SealedObject,
-        data_key: bytes,
-        expires_at: datetime,
-    ) -> Recording:
-        return Recording(
-            id=id,
-            kind=descriptor.kind,
-            state=State.RECEIVED,
-            source=descriptor.source,
-            line=descriptor.line,
-            direction=descriptor.direction,
-            occurred_at=descriptor.occurred_at,
-            received_at=descriptor.received_at,
-            expires_at=expires_at,
-            cohort=envelope.cohort,
-            bytes=written.plain_bytes,
-            object_key=written.stored.key,
-            object_version=written.stored.version,
-            object_bytes=written.stored.bytes,
-            header_bytes=written.header_bytes,
-            envelope_seq=1,
-            envelope_key=None,
-            reference=self.reference(descriptor.source, descriptor.source_ref),
-            wrapped_key=envelope.wrapped_key,
-            descriptor=self.vault.seal_descriptor(data_key, id, 1, descriptor),
-            description=None,
-            index_due=True,
-            attempts=0,
-            error_code=None,
-        )
-
-    def _commit(
-        self,
-        recording: Recording,
-        descriptor: Descriptor,
-        warnings: tuple[tuple[str, str], ...],
-    ) -> Receipt:
-        # If the database is lost here it may or may not have committed: the object stays (as an
-        # unreferenced one at worst), and the sender's next attempt meets the row or makes one.
-        outcome = self._add(recording)
-        if outcome is Added.STORED:
-            return _receipt(recording, descriptor, created=True, warnings=warnings)
-        self.store.delete([recording.object_key])
-        if outcome is Added.KNOWN:
-            known = self._known(descriptor)
-            if known is not None:
-                digest = (descriptor.sha256, descriptor.bytes)
-                return self._again(known, descriptor, digest, warnings)
-        if outcome is Added.ERASED:
-            self._refused(descriptor.source, "reference-erased")
-            raise ReferenceErased()
-        self._refused(descriptor.source, "older-than-retention")
-        raise CohortClosed(day=recording.cohort)
-
-    def _add(self, recording: Recording) -> Added:
-        with database_errors(self.engine), self.engine.connect() as connection:
-            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-            if recording.cohort not in self._cohorts_made:
-                catalogue.ensure_cohort(connection, recording.cohort)
-                self._cohorts_made.add(recording.cohort)
-            return catalogue.add(connection, recording, now=self.now())
-
-    def _again(
-        self,
-        known: Recording,
-        descriptor: Descriptor,
-        digest: tuple[str, int],
-        warnings: tuple[tuple[str, str], ...],
-    ) -> Receipt:
-        """The same reference came again: the same bytes are fine, other bytes a conflict."""
-        if known.expires_at <= self.now():
-            self._refused(descriptor.source, "older-than-retention")
-            raise OlderThanRetention()
-        stored = self.vault.descriptor(known)
-        if digest[0] != stored.sha256:
-            self._refused(descriptor.source, "reference-conflict")
-            raise ReferenceConflict()
-        return _receipt(
-            known,
-            stored,
-            created=False,
-            warnings=warnings,
-            ignored=_differing(descriptor, stored),
-        )
-
-    def reference(self, source: str, source_ref: str) -> bytes:
-        """The digest by which a reference is known; its key is the same for ever."""
-        key = self.keys.ensure("installation/reference")
-        return keys.reference_digest(key, source, source_ref)
-
-    def _refused(self, source: str, reason: str) -> None:
-        with transaction(self.engine) as connection:
-            catalogue.count_refusal(connection, source=source, reason=reason, now=self.now())
+        return self._reception.receive(actor, checked, content)
 
     # -- find ------------------------------------------------------------------------
 
@@ -411,7 +186,11 @@ class Archive:
         permissions.require_customer(actor, query)
         query = replace(query, lines=actor.lines)
         after = self._open_cursor(cursor, query) if cursor else None
-        recordings, following = self._search(actor, query, limit=limit, after=after)
+        try:
+            recordings, following = self._search(actor, query, limit=limit, after=after)
+        except IndexDamaged as error:
+            self._note_damage(error)
+            raise
         with transaction(self.engine) as connection:
             audit.append(
                 connection,
@@ -474,7 +253,7 @@ class Archive:
         found: list[Recording] = []
         while len(found) <= limit:
             hits = self.index.find(self._live(query), limit=limit + 10, after=after)
-            with self._reading() as connection:
+            with reading(self.engine) as connection:
                 rows = catalogue.get_many(connection, [hit.id for hit in hits])
             for hit in hits:
                 row = rows.get(hit.id)
@@ -483,9 +262,28 @@ class Archive:
             if len(hits) < limit + 10:
                 break
             after = (hits[-1].occurred_at, hits[-1].id)
-        following = (found[limit - 1].occurred_at, found[limit - 1].id)\
-            if len(found) > limit else None
+        following = (
+            (found[limit - 1].occurred_at, found[limit - 1].id) if len(found) > limit else None
+        )
         return found[:limit], following
+
+    def _note_damage(self, error: IndexDamaged) -> None:
+        with transaction(self.engine) as connection:
+            catalogue.note_damage(connection, str(error.facts["month"]))
+
+    def mend_index(self) -> list[str]:
+        """Throws noted damaged months away and makes their recordings due again; the months."""
+        with transaction(self.engine) as connection:
+            months = catalogue.take_damage(connection)
+        for month in months:
+            self.rebuild_month(month)
+        return months
+
+    def rebuild_month(self, month: str) -> None:
+        """Makes one month's index anew; the other months stay searchable."""
+        self.index.drop(month)
+        with transaction(self.engine) as connection:
+            catalogue.reindex(connection, month=month, now=self.now())
 
     def _live(self, query: Query) -> Query:
         """The query narrowed to contacts whose year is not over."""
@@ -493,7 +291,7 @@ class Archive:
         return replace(query, from_=max(query.from_, edge) if query.from_ else edge)
 
     def _views(self, recordings: Sequence[Recording]) -> list[View]:
-        with self._reading() as connection:
+        with reading(self.engine) as connection:
             renditions = catalogue.renditions(connection, [r.id for r in recordings])
         return [self._view(r, renditions[r.id]) for r in recordings]
 
@@ -605,7 +403,9 @@ class Archive:
         if opening is None:
             raise NotFound()
         recording = self._visible(actor, opening.recording_id)
-        opened = self._opened(recording, self._part(recording, opening.rendition), opening.rendition)
+        opened = self._opened(
+            recording, self._part(recording, opening.rendition), opening.rendition
+        )
 
         def counted(start: int, stop: int) -> Iterator[bytes]:
             served = 0
@@ -649,7 +449,7 @@ class Archive:
         """
         permissions.require(actor, Scope.READ)
         recording = self._visible(actor, id)
-        with self._reading() as connection:
+        with reading(self.engine) as connection:
             rendition = catalogue.get_rendition(connection, id, Rendition.PEAKS.value)
         return self.vault.read_all(recording, rendition) if rendition else None
 
@@ -681,21 +481,19 @@ class Archive:
             return False
         if self.vault.descriptor(recording).case == case:
             return True
-        with self._reading() as connection:
+        with reading(self.engine) as connection:
             return catalogue.is_in_case(connection, number=case, id=recording.id)
 
     def _part(self, recording: Recording, rendition: str) -> StoredRendition | None:
         if rendition in {Rendition.ORIGINAL.value, Rendition.TEXT.value}:
             return None
-        with self._reading() as connection:
+        with reading(self.engine) as connection:
             part = catalogue.get_rendition(connection, recording.id, rendition)
         if part is None:
             raise NotFound()
         return part
 
-    def _opened(
-        self, recording: Recording, part: StoredRendition | None, rendition: str
-    ) -> Opened:
+    def _opened(self, recording: Recording, part: StoredRendition | None, rendition: str) -> Opened:
         try:
             if rendition == Rendition.TEXT.value:
                 return self._opened_text(recording)
@@ -773,9 +571,7 @@ class Archive:
                 connection, number=chosen, subject=None, by=actor.id, now=self.now()
             )
             if made:
-                audit.append(
-                    connection, at=self.now(), actor=actor, verb="open-case", case=chosen
-                )
+                audit.append(connection, at=self.now(), actor=actor, verb="open-case", case=chosen)
         return chosen
 
     def add_to_case(self, actor: Actor, number: str, id: UUID) -> None:
@@ -819,7 +615,7 @@ class Archive:
     # -- who may see what ------------------------------------------------------------
 
     def _visible(self, actor: Actor, id: UUID) -> Recording:
-        with self._reading() as connection:
+        with reading(self.engine) as connection:
             recording = catalogue.get(connection, id)
         if recording is None or not self._sees(actor, recording):
             raise NotFound()
@@ -830,9 +626,6 @@ class Archive:
         if recording.expires_at <= self.now():
             return False
         return actor.lines is None or recording.line in actor.lines
-
-    def _reading(self) -> Any:
-        return _Reading(self.engine)
 
     # -- cursors ---------------------------------------------------------------------
 
@@ -849,89 +642,6 @@ class Archive:
         except (ValueError, ArchiveError):
             raise BadRequest(reason="the cursor belongs to another search or is damaged") from None
         return datetime.fromisoformat(at), UUID(id)
-
-
-class _Reading:
-    """A connection for reading: autocommit, and database errors translated."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def __enter__(self) -> Connection:
-        self._errors = database_errors(self._engine)
-        self._errors.__enter__()
-        try:
-            self._connection = self._engine.connect()
-            return self._connection.execution_options(isolation_level="AUTOCOMMIT")
-        except BaseException as error:
-            self._errors.__exit__(type(error), error, error.__traceback__)
-            raise
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        self._connection.close()
-        self._errors.__exit__(kind, error, trace)
-
-
-def complete_descriptor(descriptor: Descriptor, *, sha256: str, length: int) -> Descriptor:
-    """The descriptor with digest and length; an email without reference gets one from them.
-
-    The reference is the SHA-256 (hex) over mailbox and content digest, so that a rebuilt
-    catalogue finds the same one from the object's trailer.
-    """
-    reference = descriptor.source_ref or _email_reference(descriptor.line, sha256)
-    return replace(descriptor, sha256=sha256, bytes=length, source_ref=reference)
-
-
-def _email_reference(mailbox: str, sha256: str) -> str:
-    return hashlib.sha256(mailbox.encode() + b"\0" + bytes.fromhex(sha256)).hexdigest()
-
-
-def _digest(content: seal.Readable) -> tuple[str, int]:
-    digest, length = hashlib.sha256(), 0
-    while block := content.read(DRAIN_BYTES):
-        digest.update(block)
-        length += len(block)
-    return digest.hexdigest(), length
-
-
-def _receipt(
-    recording: Recording,
-    descriptor: Descriptor,
-    *,
-    created: bool,
-    warnings: tuple[tuple[str, str], ...],
-    ignored: tuple[str, ...] = (),
-) -> Receipt:
-    return Receipt(
-        created=created,
-        id=recording.id,
-        state=recording.state,
-        kind=recording.kind,
-        bytes=recording.bytes,
-        sha256=descriptor.sha256,
-        occurred_at=recording.occurred_at,
-        expires_at=recording.expires_at,
-        warnings=warnings,
-        ignored=ignored,
-    )
-
-
-_COMPARED = (
-    "occurred_at", "line", "direction", "agent", "caller", "callee", "customer_number",
-    "metering_point", "contract", "case", "company", "claimed_duration_s", "codec", "call_id",
-    "announcement", "masked", "notes", "extra",
-)  # fmt: skip
-_PUBLIC_NAMES = {"claimed_duration_s": "duration_s"}
-
-
-def _differing(given: Descriptor, stored: Descriptor) -> tuple[str, ...]:
-    """Fields that came again with another value. A contact time taken from arrival does not count."""
-    return tuple(
-        _PUBLIC_NAMES.get(name, name)
-        for name in _COMPARED
-        if getattr(given, name) != getattr(stored, name)
-        and not (name == "occurred_at" and given.occurred_at == given.received_at)
-    )
 
 
 def _empty_descriptor(recording: Recording) -> Descriptor:

@@ -61,6 +61,10 @@ def assemble(config: Config, *, pool_size: int = 10) -> Assembly:
         now=utc_now,
     )
     people = People(engine, now=utc_now, pepper=lambda: keys.ensure("installation/pages"))
+
+    def pepper() -> bytes:
+        return keys.ensure("installation/pages")
+
     return Assembly(config, engine, archive, people)
 
 

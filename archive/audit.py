@@ -71,13 +71,17 @@ def chain(connection: Connection, *, limit: int = 1000) -> int:
     ).scalar():
         return 0
     last = connection.execute(
-        text("select chain_no, hash from audit_event where chain_no is not null "
-             "order by chain_no desc limit 1")
+        text(
+            "select chain_no, hash from audit_event where chain_no is not null "
+            "order by chain_no desc limit 1"
+        )
     ).first()
     number, head = (last.chain_no, bytes(last.hash)) if last else (0, GENESIS)
     rows = connection.execute(
-        text(f"select {_COLUMNS} from audit_event where chain_no is null "  # noqa: S608
-             "order by id limit :n"),
+        text(
+            f"select {_COLUMNS} from audit_event where chain_no is null "  # noqa: S608
+            "order by id limit :n"
+        ),
         {"n": limit},
     ).all()
     for row in rows:
@@ -93,7 +97,8 @@ def chain(connection: Connection, *, limit: int = 1000) -> int:
 def verify(connection: Connection) -> tuple[int, list[Break]]:
     """Number of chained entries, and each place where the chain does not hold."""
     breaks: list[Break] = []
-    head, expected, count = GENESIS, 1, 0
+    head: bytes | None = GENESIS
+    expected, count = 1, 0
     for row in _chained(connection):
         count += 1
         if row.chain_no != expected:
@@ -120,8 +125,10 @@ def of_recording(connection: Connection, recording_id: UUID) -> list[dict[str, A
 def _chained(connection: Connection) -> Iterator[Any]:
     return iter(
         connection.execution_options(yield_per=2000).execute(
-            text(f"select {_COLUMNS}, chain_no, hash from audit_event "  # noqa: S608
-                 "where chain_no is not null order by chain_no")
+            text(
+                f"select {_COLUMNS}, chain_no, hash from audit_event "  # noqa: S608
+                "where chain_no is not null order by chain_no"
+            )
         )
     )
 

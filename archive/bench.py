@@ -110,7 +110,10 @@ class Rig:
         """One call over HTTP; raises if it is not stored."""
         body, content_type = multipart(self.number(), data)
         answer = self.pool.request(
-            "POST", "/api/v1/calls", body=body, headers=self.headers(**{"Content-Type": content_type})
+            "POST",
+            "/api/v1/calls",
+            body=body,
+            headers=self.headers(**{"Content-Type": content_type}),
         )
         if answer.status != 201:
             raise BadRequest(reason=f"a call was answered {answer.status}")
@@ -145,7 +148,7 @@ def rig(*, web_workers: int = 2, web_threads: int = 8) -> Iterator[Rig]:
                     scopes=[Scope.INGEST, Scope.OPEN, Scope.SEARCH],
                     source="bench",
                     lines=None,
-                    purpose=[Purpose.VERIFICATION],
+                    purpose=Purpose.VERIFICATION.value,
                 )
                 with _web(environment, port):
                     yield Rig(assembly, parts, port=port, token=token)
@@ -434,7 +437,12 @@ def _worker_pid(port: int) -> int:
         except (OSError, ValueError):
             continue
         mine = f"ARCHIVE_PORT={port}".encode() in words
-        if mine and b"archive.cli" in command and b"archive.cli" in of_parent and b"web" in of_parent:
+        if (
+            mine
+            and b"archive.cli" in command
+            and b"archive.cli" in of_parent
+            and b"web" in of_parent
+        ):
             return int(folder.name)
     raise PartFailed(part="The web service", reason="its worker process was not found")
 

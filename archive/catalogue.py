@@ -90,11 +90,17 @@ def add(connection: Connection, recording: Recording, *, now: datetime) -> Added
 
 def get(connection: Connection, id: UUID, *, lock: bool = False) -> Recording | None:
     """The row, whether expired or not; `lock` holds it until the transaction ends."""
-    row = connection.execute(
-        text(f"select {_COLUMNS} from recording where id = :id"  # noqa: S608
-             + (" for update" if lock else "")),
-        {"id": id},
-    ).mappings().first()
+    row = (
+        connection.execute(
+            text(
+                f"select {_COLUMNS} from recording where id = :id"  # noqa: S608
+                + (" for update" if lock else "")
+            ),
+            {"id": id},
+        )
+        .mappings()
+        .first()
+    )
     return _recording(row) if row else None
 
 
@@ -109,10 +115,14 @@ def get_many(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Recordin
 
 def by_reference(connection: Connection, reference: bytes) -> Recording | None:
     """The recording known by this reference digest."""
-    row = connection.execute(
-        text(f"select {_COLUMNS} from recording where reference = :r"),  # noqa: S608
-        {"r": reference},
-    ).mappings().first()
+    row = (
+        connection.execute(
+            text(f"select {_COLUMNS} from recording where reference = :r"),  # noqa: S608
+            {"r": reference},
+        )
+        .mappings()
+        .first()
+    )
     return _recording(row) if row else None
 
 
@@ -142,8 +152,10 @@ def browse(
         now=now, kind=kind, lines=lines, from_=from_, to=to, after=after
     )
     rows = connection.execute(
-        text(f"select {_COLUMNS} from recording where {conditions} "  # noqa: S608
-             "order by occurred_at desc, id desc limit :limit"),
+        text(
+            f"select {_COLUMNS} from recording where {conditions} "  # noqa: S608
+            "order by occurred_at desc, id desc limit :limit"
+        ),
         values | {"limit": limit},
     ).mappings()
     return [_recording(row) for row in rows]
@@ -158,7 +170,8 @@ def _browse_conditions(
     to: datetime | None,
     after: tuple[datetime, UUID] | None,
 ) -> tuple[str, dict[str, Any]]:
-    conditions, values = ["expires_at > :now"], {"now": now}
+    conditions = ["expires_at > :now"]
+    values: dict[str, Any] = {"now": now}
     optional: list[tuple[str, str, Any]] = [
         ("kind = :kind", "kind", kind.value if kind else None),
         ("line = any(:lines)", "lines", sorted(lines) if lines is not None else None),
@@ -189,8 +202,9 @@ def change(connection: Connection, id: UUID, **columns: Any) -> None:
 
 def claim_to_describe(connection: Connection, *, now: datetime, worker: int) -> Recording | None:
     """Takes one recording that waits to be described; another worker never gets it meanwhile."""
-    row = connection.execute(
-        text(f"""
+    row = (
+        connection.execute(
+            text(f"""
         update recording set claimed_by = :worker, attempts = attempts + 1
         where id = (
             select id from recording
@@ -198,23 +212,30 @@ def claim_to_describe(connection: Connection, *, now: datetime, worker: int) -> 
               and next_attempt_at <= :now and expires_at > :now
             order by next_attempt_at for update skip locked limit 1)
         returning {_COLUMNS}"""),  # noqa: S608
-        {"now": now, "worker": worker},
-    ).mappings().first()
+            {"now": now, "worker": worker},
+        )
+        .mappings()
+        .first()
+    )
     return _recording(row) if row else None
 
 
-def release_dead_claims(
-    connection: Connection, *, lock_class: int, now: datetime, but: int
-) -> int:
+def release_dead_claims(connection: Connection, *, lock_class: int, now: datetime, but: int) -> int:
     """Frees the recordings of workers that are gone (their advisory lock is free).
 
     `but` is the caller's own number, whose lock it could take a second time.
     """
-    workers = connection.execute(
-        text("select distinct claimed_by from recording "
-             "where claimed_by is not null and claimed_by <> :but"),
-        {"but": but},
-    ).scalars().all()
+    workers = (
+        connection.execute(
+            text(
+                "select distinct claimed_by from recording "
+                "where claimed_by is not null and claimed_by <> :but"
+            ),
+            {"but": but},
+        )
+        .scalars()
+        .all()
+    )
     freed = 0
     for worker in workers:
         gone = connection.execute(
@@ -222,8 +243,10 @@ def release_dead_claims(
         ).scalar()
         if gone:
             freed += connection.execute(
-                text("update recording set claimed_by = null, next_attempt_at = :now "
-                     "where claimed_by = :w"),
+                text(
+                    "update recording set claimed_by = null, next_attempt_at = :now "
+                    "where claimed_by = :w"
+                ),
                 {"w": worker, "now": now},
             ).rowcount
     return freed
@@ -277,8 +300,9 @@ def index_failed(
 def index_months(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, str]:
     """In which month's index each of the recordings was last written."""
     rows = connection.execute(
-        text("select id, index_month from recording "
-             "where id = any(:ids) and index_month is not null"),
+        text(
+            "select id, index_month from recording where id = any(:ids) and index_month is not null"
+        ),
         {"ids": list(ids)},
     )
     return {row.id: row.index_month for row in rows}
@@ -286,9 +310,7 @@ def index_months(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, str]
 
 def reindex(connection: Connection, *, month: str | None, now: datetime) -> int:
     """Makes every recording of a month of contact (all: None) due for the index again."""
-    condition = (
-        "to_char(occurred_at at time zone 'UTC', 'YYYY-MM') = :month" if month else "true"
-    )
+    condition = "to_char(occurred_at at time zone 'UTC', 'YYYY-MM') = :month" if month else "true"
     return connection.execute(
         text(f"""update recording set index_due = true, index_next_at = :now,
                 index_attempts = 0,
@@ -296,6 +318,24 @@ def reindex(connection: Connection, *, month: str | None, now: datetime) -> int:
             where {condition}"""),  # noqa: S608
         {"now": now} | ({"month": month} if month else {}),
     ).rowcount
+
+
+def note_damage(connection: Connection, month: str) -> None:
+    """Notes that a month's index could not be read, for the worker to mend."""
+    connection.execute(
+        text(
+            "insert into installation (name, value) values (:n, 'damaged') on conflict do nothing"
+        ),
+        {"n": f"index/{month}"},
+    )
+
+
+def take_damage(connection: Connection) -> list[str]:
+    """The damaged months noted, which are thereby no longer noted."""
+    rows = connection.execute(
+        text("delete from installation where name like 'index/%' returning name")
+    ).scalars()
+    return sorted(name.removeprefix("index/") for name in rows)
 
 
 def queue_lengths(connection: Connection) -> dict[str, int]:
@@ -332,11 +372,17 @@ def put_rendition(connection: Connection, rendition: StoredRendition) -> StoredR
 
 def get_rendition(connection: Connection, id: UUID, name: str) -> StoredRendition | None:
     """One rendition of a recording."""
-    row = connection.execute(
-        text(f"select {_RENDITION_COLUMNS} from rendition "  # noqa: S608
-             "where recording_id = :id and name = :name"),
-        {"id": id, "name": name},
-    ).mappings().first()
+    row = (
+        connection.execute(
+            text(
+                f"select {_RENDITION_COLUMNS} from rendition "  # noqa: S608
+                "where recording_id = :id and name = :name"
+            ),
+            {"id": id, "name": name},
+        )
+        .mappings()
+        .first()
+    )
     return StoredRendition(**row) if row else None
 
 
@@ -344,8 +390,10 @@ def renditions(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, list[S
     """The renditions of each of the recordings."""
     found: dict[UUID, list[StoredRendition]] = {id: [] for id in ids}
     rows = connection.execute(
-        text(f"select {_RENDITION_COLUMNS} from rendition "  # noqa: S608
-             "where recording_id = any(:ids) order by name"),
+        text(
+            f"select {_RENDITION_COLUMNS} from rendition "  # noqa: S608
+            "where recording_id = any(:ids) order by name"
+        ),
         {"ids": list(ids)},
     ).mappings()
     for row in rows:
@@ -389,9 +437,7 @@ def is_open_case(connection: Connection, number: str) -> bool:
     )
 
 
-def add_to_case(
-    connection: Connection, *, number: str, id: UUID, by: str, now: datetime
-) -> None:
+def add_to_case(connection: Connection, *, number: str, id: UUID, by: str, now: datetime) -> None:
     """Links a recording to a case; linking twice is one link."""
     connection.execute(
         text("""insert into case_recording (case_number, recording_id, added_by, added_at)
@@ -428,8 +474,10 @@ def count_refusal(connection: Connection, *, source: str, reason: str, now: date
 def refusals(connection: Connection, *, since: date) -> list[dict[str, Any]]:
     """Day, source, reason and count of what was refused."""
     rows = connection.execute(
-        text("select day, source, reason, n from refusal where day >= :since "
-             "order by day desc, source, reason"),
+        text(
+            "select day, source, reason, n from refusal where day >= :since "
+            "order by day desc, source, reason"
+        ),
         {"since": since},
     )
     return [dict(row._mapping) for row in rows]
@@ -452,8 +500,10 @@ def object_keys(connection: Connection, keys: Sequence[str]) -> set[str]:
 def walk(connection: Connection, *, after: UUID | None, limit: int) -> list[Recording]:
     """All recordings by id, a page at a time."""
     rows = connection.execute(
-        text(f"select {_COLUMNS} from recording "  # noqa: S608
-             "where cast(:after as uuid) is null or id > :after order by id limit :limit"),
+        text(
+            f"select {_COLUMNS} from recording "  # noqa: S608
+            "where cast(:after as uuid) is null or id > :after order by id limit :limit"
+        ),
         {"after": after, "limit": limit},
     ).mappings()
     return [_recording(row) for row in rows]

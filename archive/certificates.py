@@ -31,8 +31,9 @@ def verify_all(vault: Vault, engine: Engine) -> tuple[int, list[str]]:
         runs = connection.execute(
             text("select run from expiry_run where certificate is not null")
         ).scalars()
-        wrong += [f"{run}: certificate missing in the store" for run in runs
-                  if str(run) not in stored]
+        wrong += [
+            f"{run}: certificate missing in the store" for run in runs if str(run) not in stored
+        ]
     return len(stored), wrong
 
 

@@ -62,7 +62,9 @@ def _work(assembly: Assembly) -> Iterator[Finding]:
         f"{lengths['failed']} failed",
     )
     if last is None or now - last > timedelta(hours=26):
-        yield Finding("BAD", "the expiry run is overdue", "Run `archive worker` or `archive expire`.")
+        yield Finding(
+            "BAD", "the expiry run is overdue", "Run `archive worker` or `archive expire`."
+        )
     else:
         yield Finding("ok", f"last expiry run {last:%Y-%m-%d %H:%M} UTC")
     if drift > timedelta(minutes=2):

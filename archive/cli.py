@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import secrets
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -86,9 +87,7 @@ def up(demo: bool, port: int | None) -> None:
     links: list[tuple[str, str]] = []
 
     def prepare(assembly: Assembly) -> None:
-        links.extend(
-            firstrun.prepare(assembly.archive, assembly.people, with_demo=demo, say=_say)
-        )
+        links.extend(firstrun.prepare(assembly.archive, assembly.people, with_demo=demo, say=_say))
 
     def ready(url: str) -> None:
         for name, token in links:
@@ -170,10 +169,10 @@ def user_create(
     """Create a user; without a password, print a one-time login."""
     if password_stdin:
         password = sys.stdin.readline().rstrip("\n")
-        assembly.people.create(name, group=group, password=password, lines=list(lines) or None)
+        assembly.people.create(name, group, password, list(lines) or None)
         click.echo(f"Created {name} in {group}.")
         return
-    assembly.people.create(name, group=group, password=None, lines=list(lines) or None)
+    assembly.people.create(name, group, secrets.token_urlsafe(32), list(lines) or None)
     click.echo(f"Created {name} in {group}. One-time login, valid 30 minutes:")
     click.echo(f"/once/{assembly.people.one_time_link(name)}")
 
@@ -208,12 +207,18 @@ def token() -> None:
 
 @token.command(name="create")
 @click.argument("name")
-@click.option("--scope", "scopes", multiple=True, required=True,
-              type=click.Choice([s.value for s in Scope]))
+@click.option(
+    "--scope", "scopes", multiple=True, required=True, type=click.Choice([s.value for s in Scope])
+)
 @click.option("--source", help="The source it delivers for; needed with scope ingest.")
 @click.option("--line", "lines", multiple=True, help="Only this service line; repeatable.")
-@click.option("--purpose", "purposes", multiple=True, type=click.Choice([p.value for p in Purpose]),
-              help="Purpose it may open for; repeatable.  [default: verification]")
+@click.option(
+    "--purpose",
+    default=Purpose.VERIFICATION.value,
+    show_default=True,
+    type=click.Choice([p.value for p in Purpose]),
+    help="What it may open for.",
+)
 @_with_archive
 def token_create(
     assembly: Assembly,
@@ -221,7 +226,7 @@ def token_create(
     scopes: tuple[str, ...],
     source: str | None,
     lines: tuple[str, ...],
-    purposes: tuple[str, ...],
+    purpose: str,
 ) -> None:
     """Create a token; it is printed once, as the last word."""
     made = assembly.people.create_token(
@@ -229,7 +234,7 @@ def token_create(
         scopes=[Scope(scope) for scope in scopes],
         source=source,
         lines=list(lines) or None,
-        purpose=[Purpose(p) for p in purposes] or [Purpose.VERIFICATION],
+        purpose=purpose,
     )
     click.echo(f"Token {name}, shown only now: {made}")
 
@@ -238,8 +243,7 @@ def token_create(
 
 
 @cli.command()
-@click.argument("paths", nargs=-1, required=True,
-                type=click.Path(exists=True, path_type=Path))
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--received-at", help="Contact time of files without one of their own (RFC 3339).")
 @click.option("--source", default="import", show_default=True)
 @click.option("--line", default="import", show_default=True, help="Service line or mailbox.")
@@ -273,8 +277,15 @@ def ingest(
             assembly.archive, SYSTEM, paths, options, progress=lambda _: bar.update(1)
         )
     if as_json:
-        click.echo(json.dumps({"new": summary.new, "known": summary.known,
-                               "refused": [{"path": p, "reason": r} for p, r in summary.refused]}))
+        click.echo(
+            json.dumps(
+                {
+                    "new": summary.new,
+                    "known": summary.known,
+                    "refused": [{"path": p, "reason": r} for p, r in summary.refused],
+                }
+            )
+        )
     else:
         click.echo(f"{summary.new} new, {summary.known} known, {len(summary.refused)} refused")
         for path, reason in summary.refused:
@@ -452,15 +463,18 @@ def doctor(assembly: Assembly) -> None:
 
     findings = checkup.look(assembly)
     for finding in findings:
-        click.echo(f"{finding.mark} {finding.what}" + (f"\n    {finding.advice}"
-                                                      if finding.advice else ""))
+        click.echo(
+            f"{finding.mark} {finding.what}" + (f"\n    {finding.advice}" if finding.advice else "")
+        )
     sys.exit(1 if any(f.bad for f in findings) else 0)
 
 
 @cli.command()
 @click.argument("ids", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="One object a line.")
-@click.option("--rounds", default=5, show_default=True, help="Interleaved rounds; the median counts.")
+@click.option(
+    "--rounds", default=5, show_default=True, help="Interleaved rounds; the median counts."
+)
 def bench(ids: tuple[str, ...], as_json: bool, rounds: int) -> None:
     """Measure side by side, as ratios in one run."""
     from archive import bench as measuring

@@ -48,8 +48,10 @@ def _words(raw: str) -> tuple[str, ...]:
     return tuple(word for word in raw.replace(",", " ").split() if word)
 
 
-def setting(default: Any, meaning: str, parse: Callable[[str], Any], *, secret: bool = False) -> Any:
-    """A field of Config that is read from ARCHIVE_<NAME>; a secret also from ARCHIVE_<NAME>_FILE."""
+def setting(
+    default: Any, meaning: str, parse: Callable[[str], Any], *, secret: bool = False
+) -> Any:
+    """A field read from ARCHIVE_<NAME>; a secret also from the file in ARCHIVE_<NAME>_FILE."""
     return dataclass_field(
         default=default, metadata={"meaning": meaning, "parse": parse, "secret": secret}
     )
@@ -59,12 +61,8 @@ def setting(default: Any, meaning: str, parse: Callable[[str], Any], *, secret: 
 class Config:
     """Every setting. `archive config` and docs/settings.md are made from these lines."""
 
-    home: Path = setting(
-        None, "folder of the embedded parts' data, mode 0700", Path
-    )
-    keys_dir: Path = setting(
-        None, "folder of the keys; outside the home in production", Path
-    )
+    home: Path = setting(None, "folder of the embedded parts' data, mode 0700", Path)
+    keys_dir: Path = setting(None, "folder of the keys; outside the home in production", Path)
     database_url: str = setting(
         "", "PostgreSQL, postgresql://…; empty: the running embedded one", _text, secret=True
     )
@@ -117,14 +115,16 @@ class Config:
         for name, raw in environ.items():
             if not name.startswith(PREFIX):
                 continue
-            if name.endswith("_FILE") and known.get(name[:-5], None) is not None:
+            if name.endswith("_FILE") and known.get(name[:-5]) is not None:
                 field_ = known[name[:-5]]
                 if not field_.metadata["secret"]:
                     raise BadSetting(name=name, reason="only secrets are read from files")
                 try:
                     raw = Path(raw).read_text(encoding="utf-8").strip()
                 except OSError as error:
-                    raise BadSetting(name=name, reason=f"file not readable ({error.strerror})")
+                    raise BadSetting(
+                        name=name, reason=f"file not readable ({error.strerror})"
+                    ) from None
             elif name in known:
                 field_ = known[name]
             else:

@@ -63,6 +63,13 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection for single statements: each commits by itself."""
+    with database_errors(engine), engine.connect() as connection:
+        yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
 def is_ready(engine: Engine) -> bool:
     """Whether the database answers a trivial question."""
     try:

@@ -47,9 +47,7 @@ class Describer:
 
     # -- calls -----------------------------------------------------------------------
 
-    def _call(
-        self, recording: Recording, key: bytes
-    ) -> tuple[Description, list[StoredRendition]]:
+    def _call(self, recording: Recording, key: bytes) -> tuple[Description, list[StoredRendition]]:
         descriptor = self._vault.descriptor(recording, key=key)
         written: list[SealedObject] = []
 
@@ -164,5 +162,3 @@ def _upto(blocks: Iterator[bytes], most: int) -> Iterator[bytes]:
         taken += len(block)
         if taken >= most:
             return
-
-

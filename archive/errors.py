@@ -271,6 +271,14 @@ class IndexDamaged(ArchiveError):
     retry_after_s = 5
 
 
+class IndexBusy(ArchiveError):
+    """Another process has been writing to the search index for too long; try again."""
+
+    status = 503
+    exit_code = 51
+    retry_after_s = 2
+
+
 class ClockSuspect(ArchiveError):
     """The clock cannot be trusted ({reason}); nothing was erased."""
 

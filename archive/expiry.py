@@ -103,7 +103,8 @@ def _close_days(means: Means, now: datetime) -> list[date]:
     """Closes every day that is over and destroys its key; days whose key still lies around too."""
     today = retention.local(now).date()
     days = {
-        date.fromisoformat(name.removeprefix("cohort/")) for name in means.vault.keys.names("cohort")
+        date.fromisoformat(name.removeprefix("cohort/"))
+        for name in means.vault.keys.names("cohort")
     }
     with transaction(means.engine) as connection:
         days |= set(
@@ -128,11 +129,15 @@ def _close_days(means: Means, now: datetime) -> list[date]:
 
 def _due(engine: Engine, now: datetime, failed: list[dict[str, str]]) -> list[Recording]:
     with transaction(engine) as connection:
-        ids = connection.execute(
-            text("""select id from recording where expires_at <= :now and not (id = any(:failed))
+        ids = (
+            connection.execute(
+                text("""select id from recording where expires_at <= :now and not (id = any(:failed))
                 order by expires_at limit :n"""),
-            {"now": now, "n": BATCH, "failed": [UUID(f["id"]) for f in failed]},
-        ).scalars().all()
+                {"now": now, "n": BATCH, "failed": [UUID(f["id"]) for f in failed]},
+            )
+            .scalars()
+            .all()
+        )
         return list(catalogue.get_many(connection, ids).values())
 
 
@@ -192,10 +197,7 @@ def _record_expired(
     connection.execute(
         text("""insert into expired (id, cohort, run, reason) values (:id, :cohort, :run, :reason)
             on conflict do nothing"""),
-        [
-            {"id": r.id, "cohort": r.cohort, "run": run_id, "reason": reason}
-            for r in batch
-        ],
+        [{"id": r.id, "cohort": r.cohort, "run": run_id, "reason": reason} for r in batch],
     )
 
 
@@ -206,17 +208,29 @@ def _finish(
     means: Means, run_id: UUID, now: datetime, failed: list[dict[str, str]]
 ) -> dict[str, Any]:
     with transaction(means.engine) as connection:
-        ids = connection.execute(
-            text("select id from expired where run = :run order by id"), {"run": run_id}
-        ).scalars().all()
-        days = connection.execute(
-            text("select day from cohort where closed_at is not null and day not in "
-                 "(select jsonb_array_elements_text(certificate->'cohorts_closed')::date "
-                 " from expiry_run where certificate is not null) order by day")
-        ).scalars().all()
+        ids = (
+            connection.execute(
+                text("select id from expired where run = :run order by id"), {"run": run_id}
+            )
+            .scalars()
+            .all()
+        )
+        days = (
+            connection.execute(
+                text(
+                    "select day from cohort where closed_at is not null and day not in "
+                    "(select jsonb_array_elements_text(certificate->'cohorts_closed')::date "
+                    " from expiry_run where certificate is not null) order by day"
+                )
+            )
+            .scalars()
+            .all()
+        )
         previous = connection.execute(
-            text("select certificate from expiry_run where certificate is not null "
-                 "order by finished_at desc limit 1")
+            text(
+                "select certificate from expiry_run where certificate is not null "
+                "order by finished_at desc limit 1"
+            )
         ).scalar()
     certificate = sign(
         means.vault,
@@ -392,6 +406,4 @@ def _check_clock(connection: Connection, now: datetime, witness: datetime) -> No
         raise ClockSuspect(reason="earlier than the last run")
 
 
-_JOB = Actor(
-    id="expiry", name="expiry", kind="system", group=None, scopes=frozenset(), session=b""
-)
+_JOB = Actor(id="expiry", name="expiry", kind="system", group=None, scopes=frozenset(), session=b"")

@@ -9,6 +9,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+type_bytes = bytes  # `bytes` is a field's name below
+
 
 class Kind(StrEnum):
     CALL = "call"
@@ -128,10 +130,10 @@ class Recording:
     header_bytes: int  # magic, length and envelope before the sealed stream
     envelope_seq: int
     envelope_key: str | None  # a later envelope object, if any
-    reference: bytes
-    wrapped_key: bytes
-    descriptor: bytes
-    description: bytes | None
+    reference: type_bytes
+    wrapped_key: type_bytes
+    descriptor: type_bytes
+    description: type_bytes | None
     index_due: bool
     attempts: int
     error_code: str | None

@@ -7,12 +7,14 @@ carry the route, never the address that was asked for.
 from __future__ import annotations
 
 import logging
+
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
 from archive.app import create_app
 from archive.assembly import assemble
 from archive.config import Config
+
 
 class Server(BaseApplication):  # type: ignore[misc]
     """gunicorn with the archive's settings; the application is made in each worker process."""

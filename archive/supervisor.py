@@ -52,7 +52,7 @@ class Supervisor:
                 url = self._wait_for_web()
                 if not self._stop.is_set():
                     ready(url)
-                self._watch(parts)
+                self._watch()
             finally:
                 self._end_children()
 
@@ -100,10 +100,9 @@ class Supervisor:
             reason=f"see {self._config.home}/log/web.log; is port {self._config.port} free?",
         )
 
-    def _watch(self, parts: Parts) -> None:
+    def _watch(self) -> None:
         """Starts again what died, until asked to stop."""
         while not self._stop.wait(RESTART_S):
-            parts.revive()
             for name, child in list(self._children.items()):
                 if child.poll() is not None and not self._stop.is_set():
                     self._say(f"{name} ended ({child.returncode}); starting it again")

@@ -112,9 +112,7 @@ class Vault:
         """The description as stored in the row."""
         return seal.seal(key, seal.description_context(id), encode_description(description))
 
-    def description(
-        self, recording: Recording, *, key: bytes | None = None
-    ) -> Description | None:
+    def description(self, recording: Recording, *, key: bytes | None = None) -> Description | None:
         """What describing found, or None before that."""
         if recording.description is None:
             return None

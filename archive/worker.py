@@ -11,7 +11,8 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, time as day_time, timedelta
+from datetime import UTC, datetime, timedelta
+from datetime import time as day_time
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -60,8 +61,7 @@ class Worker:
         self._start("alive", self._stay_alive)
         self._start("index", lambda: self._loop(self.index_once))
         for n in range(self._describers):
-            describer = Describer(self._archive)
-            self._start(f"describe-{n}", lambda d=describer: self._loop(lambda: self._describe(d)))
+            self._start(f"describe-{n}", self._describe_loop)
         self._start("chain", lambda: self._loop(self._chain_once, idle_s=1.0))
         self._start("night", lambda: self._loop(self._night_once, idle_s=30.0))
         while not self._stop.wait(0.5):
@@ -123,6 +123,13 @@ class Worker:
 
     # -- describe --------------------------------------------------------------------
 
+    def _describe_loop(self) -> None:
+        describer = Describer(self._archive)
+        try:
+            self._loop(lambda: self._describe(describer))
+        finally:
+            describer.close()
+
     def _describe(self, describer: Describer) -> bool:
         with transaction(self._archive.engine) as connection:
             recording = catalogue.claim_to_describe(
@@ -145,6 +152,8 @@ class Worker:
             if not got:
                 return False
             try:
+                for month in self._archive.mend_index():
+                    log.warning("index of %s damaged: rebuilding", month)
                 return index_batch(self._archive)
             finally:
                 guard.execute(text("select pg_advisory_unlock(:k)"), {"k": INDEXER_LOCK})
@@ -164,8 +173,11 @@ class Worker:
                     recording_id=over["recording_id"],
                     purpose=over["purpose"],
                     case=over["case_number"],
-                    detail={"bytes": over["bytes_served"], "rendition": over["rendition"],
-                            "by": over["actor_id"]},
+                    detail={
+                        "bytes": over["bytes_served"],
+                        "rendition": over["rendition"],
+                        "by": over["actor_id"],
+                    },
                 )
         with transaction(archive.engine) as connection:
             return audit.chain(connection) > 0
@@ -259,7 +271,8 @@ def index_batch(archive: Archive) -> bool:
                 archive.index.remove([recording.id], month=old)
         archive.index.put(list(documents.values()))
     except IndexDamaged as error:
-        rebuild_month(archive, str(error.facts["month"]))
+        log.warning("index of %s damaged: rebuilding", error.facts["month"])
+        archive.rebuild_month(str(error.facts["month"]))
         return True
     except Exception as error:
         log.error("index: %s in %s", type(error).__name__, _place(error))
@@ -270,18 +283,8 @@ def index_batch(archive: Archive) -> bool:
             if recording.id in documents:
                 catalogue.indexed(connection, recording, month=month_of(recording))
         if unreadable:
-            catalogue.index_failed(
-                connection, unreadable, next_at=archive.now(), give_up_after=1
-            )
+            catalogue.index_failed(connection, unreadable, next_at=archive.now(), give_up_after=1)
     return True
-
-
-def rebuild_month(archive: Archive, month: str) -> None:
-    """Throws a damaged month away and makes its recordings due again; the others stay found."""
-    log.warning("index of %s damaged: rebuilding", month)
-    archive.index.drop(month)
-    with transaction(archive.engine) as connection:
-        catalogue.reindex(connection, month=month, now=archive.now())
 
 
 def _index_later(archive: Archive, ids: list[object]) -> None:

@@ -51,10 +51,14 @@ def _run(corpus: Path, home: Path) -> int:
     environment["ARCHIVE_HOME"] = str(home)
     at = (datetime.now(UTC) - timedelta(days=1)).isoformat()
     folders = [str(corpus / name) for name in ("email", "audio") if (corpus / name).is_dir()]
-    summary = _archive(environment, "ingest", *folders, "--received-at", at, "--json", fine={0, 3})
+    summary = _archive(
+        environment, "ingest", *folders, "--received-at", at, "--json", fine=frozenset({0, 3})
+    )
     ingested = json.loads(summary)
-    print(f"ingested in {time.monotonic() - began:.0f} s: {ingested['new']} new, "
-          f"{ingested['known']} known, {len(ingested['refused'])} refused")
+    print(
+        f"ingested in {time.monotonic() - began:.0f} s: {ingested['new']} new, "
+        f"{ingested['known']} known, {len(ingested['refused'])} refused"
+    )
     for one in ingested["refused"]:
         print(f"  refused {one['path']}: {one['reason']}")
     _archive(environment, "worker", "--until-idle")
@@ -66,10 +70,16 @@ def _run(corpus: Path, home: Path) -> int:
         assembly.close()
 
 
-def _archive(environment: dict[str, str], *words: str, fine: frozenset[int] | set[int] = {0}) -> str:
+def _archive(
+    environment: dict[str, str], *words: str, fine: frozenset[int] = frozenset({0})
+) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "archive.cli", *words],
-        env=environment, stdout=subprocess.PIPE, text=True, timeout=3000, check=False,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=3000,
+        check=False,
     )
     if done.returncode not in fine:
         raise SystemExit(f"archive {words[0]} ended with {done.returncode}")
@@ -142,9 +152,7 @@ def _all(assembly: Assembly) -> Iterator[tuple[Recording, Any]]:
             yield row, assembly.archive.vault.descriptor(row)
 
 
-def _mail_differs(
-    entry: dict[str, Any], mail: MailDescription
-) -> Iterator[tuple[str, Any, Any]]:
+def _mail_differs(entry: dict[str, Any], mail: MailDescription) -> Iterator[tuple[str, Any, Any]]:
     oracle = entry.get("oracle") or {}
     trust = oracle.get("field_trust", {})
     ours: dict[str, Any] = {

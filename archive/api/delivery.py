@@ -13,7 +13,7 @@ from archive.api import shape
 from archive.api.body import Body
 from archive.archive import Archive, Receipt
 from archive.errors import ArchiveError, BadFields, BadRequest, FieldError, WrongPartOrder
-from archive.formats.multipart import MultipartBroken, MultipartReader, boundary_of
+from archive.formats.multipart import MultipartError, MultipartReader, boundary_of
 from archive.model import Scope
 
 METADATA_BYTES = 1024 * 1024
@@ -42,7 +42,7 @@ def _delivered(receive: Callable[[Archive, Body], Receipt]) -> Response:
     body = Body(request, max_bytes=archive.config.max_bytes + OVERHEAD_BYTES)
     try:
         made = receive(archive, body)
-    except MultipartBroken as error:
+    except MultipartError as error:
         raise BadRequest(reason=f"multipart: {error}") from None
     except ArchiveError:
         body.drain()
@@ -57,7 +57,7 @@ def _delivered(receive: Callable[[Archive, Body], Receipt]) -> Response:
 def _receive_call(archive: Archive, body: Body) -> Receipt:
     try:
         boundary = boundary_of(request.content_type or "")
-    except MultipartBroken as error:
+    except MultipartError as error:
         raise BadFields(errors=[FieldError("body", str(error))]) from None
     reader = MultipartReader(body, boundary)
     part = reader.next_part()

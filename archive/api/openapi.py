@@ -58,9 +58,7 @@ def _paths() -> dict[str, Any]:
         f"{base}/recordings/search": {"post": _search()},
         recording: {"get": _operation("One recording's metadata", 200, "Recording", [_ID], (404,))},
         f"{recording}/content": {"get": _content("The original, byte for byte", [_ID])},
-        f"{recording}/renditions/{{name}}": {
-            "get": _content("A rendition", [_ID, _path("name")])
-        },
+        f"{recording}/renditions/{{name}}": {"get": _content("A rendition", [_ID, _path("name")])},
         f"{recording}/openings": {"post": _openings()},
         f"{recording}/metadata": {"patch": _correct()},
         f"{recording}/erasure": {"post": _erase()},
@@ -156,7 +154,7 @@ def _list() -> dict[str, Any]:
 
 def _search() -> dict[str, Any]:
     words = ("q", "customer", "phone", "email", "metering_point", "case", "line", "agent", "cursor")
-    properties: dict[str, Any] = {name: _TEXT for name in words} | {
+    properties: dict[str, Any] = dict.fromkeys(words, _TEXT) | {
         "kind": _enum(Kind),
         "direction": _enum(Direction),
         "from": _TEXT,
@@ -237,10 +235,19 @@ def _schemas() -> dict[str, Any]:
         "direction": _enum(Direction),
         "line": _TEXT,
     }
-    optional = (
-        "agent caller callee customer_number metering_point contract case company codec call_id "
-        "notes"
-    ).split()
+    optional = [
+        "agent",
+        "caller",
+        "callee",
+        "customer_number",
+        "metering_point",
+        "contract",
+        "case",
+        "company",
+        "codec",
+        "call_id",
+        "notes",
+    ]
     return {
         "Problem": _object(
             {
@@ -253,7 +260,7 @@ def _schemas() -> dict[str, Any]:
         ),
         "CallMetadata": _object(
             metadata
-            | {name: _TEXT for name in optional}
+            | dict.fromkeys(optional, _TEXT)
             | {
                 "duration_s": {"type": "number", "description": "seconds"},
                 "announcement": _object({"version": _TEXT, "played": {"type": "boolean"}}),

@@ -26,7 +26,7 @@ def respond(opened: Opened, request: Request, *, inline: bool) -> Response:
     wanted = _wanted(request, opened.length, etag)
     if wanted is None:
         start, stop, status = 0, opened.length, 200
-    elif wanted == "unsatisfiable":
+    elif isinstance(wanted, str):
         headers["Content-Range"] = f"bytes */{opened.length}"
         return Response(status=416, headers=headers)
     else:

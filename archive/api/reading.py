@@ -14,10 +14,27 @@ from archive.archive import Archive
 from archive.errors import BadFields, FieldError
 
 _SEARCH = frozenset(
-    "q customer phone email metering_point case kind line agent direction from to sort limit "
-    "cursor facets total".split()
+    [
+        "q",
+        "customer",
+        "phone",
+        "email",
+        "metering_point",
+        "case",
+        "kind",
+        "line",
+        "agent",
+        "direction",
+        "from",
+        "to",
+        "sort",
+        "limit",
+        "cursor",
+        "facets",
+        "total",
+    ]
 )
-_BROWSE = frozenset("kind line from to sort limit cursor".split())
+_BROWSE = frozenset(["kind", "line", "from", "to", "sort", "limit", "cursor"])
 
 
 def add_routes(api: Blueprint) -> None:

@@ -15,7 +15,7 @@ HEADER_BYTES = 16 * 1024  # most that a part's header may take
 BLOCK = 256 * 1024
 
 
-class MultipartBroken(Exception):
+class MultipartError(Exception):
     """The body is not well-formed multipart/form-data."""
 
 
@@ -38,14 +38,14 @@ class Part:
 
 
 def boundary_of(content_type: str) -> bytes:
-    """The boundary named in a Content-Type; MultipartBroken if it is not multipart/form-data."""
+    """The boundary named in a Content-Type; MultipartError if it is not multipart/form-data."""
     message = Message()
     message["content-type"] = content_type
     boundary = message.get_param("boundary")
     if message.get_content_type() != "multipart/form-data" or not isinstance(boundary, str):
-        raise MultipartBroken("expected multipart/form-data with a boundary")
+        raise MultipartError("expected multipart/form-data with a boundary")
     if not 1 <= len(boundary) <= 200:
-        raise MultipartBroken("boundary too long")
+        raise MultipartError("boundary too long")
     return boundary.encode("latin-1", "replace")
 
 
@@ -112,7 +112,7 @@ class MultipartReader:
     def _read_header(self) -> bytes:
         while (end := self._buffer.find(b"\r\n\r\n")) < 0:
             if len(self._buffer) > HEADER_BYTES:
-                raise MultipartBroken("part header too long")
+                raise MultipartError("part header too long")
             self._fill(HEADER_BYTES)
         header = bytes(self._buffer[:end])
         del self._buffer[: end + 4]
@@ -136,7 +136,7 @@ class MultipartReader:
                 message[name.decode("latin-1").strip()] = value.decode("utf-8", "replace").strip()
         name = message.get_param("name", header="content-disposition")
         if not isinstance(name, str):
-            raise MultipartBroken("a part without a name")
+            raise MultipartError("a part without a name")
         file_name = message.get_param("filename", header="content-disposition")
         return Part(
             name=name,
@@ -150,5 +150,5 @@ class MultipartReader:
         if not block:
             self._ended = True
             if required:
-                raise MultipartBroken("the body ends too early")
+                raise MultipartError("the body ends too early")
         self._buffer += block

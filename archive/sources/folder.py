@@ -24,9 +24,47 @@ from archive.model import Actor, Kind
 HEAD_BYTES = 64 * 1024
 MBOX_BYTES = 1024 * 1024 * 1024  # an mbox larger than this is refused whole
 _AUDIO_EXTENSIONS = frozenset(
-    ".wav .wave .mp3 .gsm .ogg .oga .opus .spx .flac .m4a .mp4 .aac .amr .awb .3gp .webm .mka "
-    ".wma .aif .aiff .aifc .au .snd .caf .w64 .rf64 .g722 .g726 .g729 .g723 .ilbc .sln .sln16 "
-    ".ulaw .ul .mulaw .alaw .al .pcm".split()
+    [
+        ".wav",
+        ".wave",
+        ".mp3",
+        ".gsm",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".spx",
+        ".flac",
+        ".m4a",
+        ".mp4",
+        ".aac",
+        ".amr",
+        ".awb",
+        ".3gp",
+        ".webm",
+        ".mka",
+        ".wma",
+        ".aif",
+        ".aiff",
+        ".aifc",
+        ".au",
+        ".snd",
+        ".caf",
+        ".w64",
+        ".rf64",
+        ".g722",
+        ".g726",
+        ".g729",
+        ".g723",
+        ".ilbc",
+        ".sln",
+        ".sln16",
+        ".ulaw",
+        ".ul",
+        ".mulaw",
+        ".alaw",
+        ".al",
+        ".pcm",
+    ]
 )
 _RAW_CODECS = {
     ".ulaw": "pcm_mulaw", ".ul": "pcm_mulaw", ".mulaw": "pcm_mulaw", ".alaw": "pcm_alaw",
@@ -108,7 +146,7 @@ def ingest(
                 raise
             wrong = ", ".join(f"{e.field}: {e.expected}" for e in error.errors)
             summary.refused.append((str(path), error.message + (f" ({wrong})" if wrong else "")))
-        except NotARecording as reason:
+        except NotARecordingError as reason:
             summary.refused.append((str(path), str(reason)))
         except OSError as error:
             summary.refused.append((str(path), f"not readable ({error.strerror})"))
@@ -116,12 +154,12 @@ def ingest(
     return summary
 
 
-class NotARecording(Exception):
+class NotARecordingError(Exception):
     """The file is neither audio nor an email."""
 
 
 def items(path: Path, options: Options, *, now: datetime) -> Iterator[Item]:
-    """The recordings in a file; NotARecording with a reason where there are none."""
+    """The recordings in a file; NotARecordingError with a reason where there are none."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     kind = options.kind or kind_of(path, head)
@@ -146,7 +184,7 @@ def kind_of(path: Path, head: bytes) -> Kind:
         return Kind.CALL
     if _is_text(head):
         return Kind.EMAIL
-    raise NotARecording("neither audio nor an email (content not recognised)")
+    raise NotARecordingError("neither audio nor an email (content not recognised)")
 
 
 def _looks_like_mail(head: bytes) -> bool:
@@ -175,7 +213,7 @@ def sidecar(path: Path) -> dict[str, Any]:
             try:
                 found = json.loads(beside.read_bytes())
             except ValueError:
-                raise NotARecording(f"its sidecar {beside.name} is not JSON") from None
+                raise NotARecordingError(f"its sidecar {beside.name} is not JSON") from None
             if isinstance(found, dict):
                 return found
     return {}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -62,6 +63,10 @@ class Store(Protocol):
 
     def head(self, key: str) -> Stored | None:
         """The newest version's version and size; None where there is no such object."""
+        ...
+
+    def modified(self, key: str) -> datetime | None:
+        """When the newest version was written, by the store's clock; None where there is none."""
         ...
 
     def delete(self, keys: Iterable[str]) -> int:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from itertools import islice
 from typing import IO, Any, cast
 from urllib.parse import quote, urlencode, urlsplit
@@ -150,6 +151,14 @@ class S3Store:
         return Stored(
             key, answer.headers.get("x-amz-version-id"), int(answer.headers["Content-Length"])
         )
+
+    def modified(self, key: str) -> datetime | None:
+        try:
+            with self._errors(key):
+                answer = self._request("HEAD", key)
+        except ObjectMissing:
+            return None
+        return parsedate_to_datetime(answer.headers["Last-Modified"])
 
     def list(self, prefix: str) -> Iterator[Stored]:
         with self._errors(prefix):
@@ -308,7 +317,7 @@ class S3Store:
             if error.code in _FULL or self._is_full():
                 raise DiskFull() from None
             raise StoreUnavailable(reason=error.code) from None
-        except (urllib3.exceptions.HTTPError, MinioException) as error:
+        except (urllib3.exceptions.HTTPError, MinioException, OSError) as error:
             if self._is_full():
                 raise DiskFull() from None
             raise StoreUnavailable(reason=type(error).__name__) from None

@@ -13,7 +13,7 @@ create table person (
     id uuid primary key,
     name text not null,
     "group" text not null,
-    password_hash text not null,
+    password_hash text not null,        -- empty: one-time logins only
     lines text[],                       -- null: every line of the group
     created_at timestamptz not null,
     disabled_at timestamptz
@@ -38,7 +38,7 @@ create table machine_token (
     scopes text[] not null,
     source text,                        -- null: any; required where scopes hold 'ingest'
     lines text[],                       -- null: every line
-    purpose text not null,
+    purposes text[] not null,           -- it may open for these
     created_at timestamptz not null,
     expires_at timestamptz,
     revoked_at timestamptz

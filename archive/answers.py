@@ -1,0 +1,84 @@
+"""What the archive answers with: receipts, views, pages of results, opened content.
+
+Frozen and without behaviour; how they look in JSON or HTML is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from archive.model import Descriptor, Direction, Kind, State
+from archive.vault import Description
+
+type_bytes = bytes  # `bytes` is a field's name below
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The answer to a delivery. `created` is False where the recording was known already."""
+
+    created: bool
+    id: UUID
+    state: State
+    kind: Kind
+    bytes: int
+    sha256: str
+    occurred_at: datetime
+    expires_at: datetime
+    warnings: tuple[tuple[str, str], ...] = ()  # (field, expected)
+    ignored: tuple[str, ...] = ()  # fields that differ from what is stored
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One recording as its reader may see it. `description` is None before describing."""
+
+    id: UUID
+    kind: Kind
+    state: State
+    source: str
+    line: str
+    direction: Direction
+    occurred_at: datetime
+    received_at: datetime
+    expires_at: datetime
+    bytes: int
+    descriptor: Descriptor
+    description: Description | None
+    renditions: tuple[str, ...]
+    readable: bool = True  # False where its key is gone or its seal broken
+    error_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of results, the cursor of the next, and what was asked for besides."""
+
+    items: list[View]
+    next: str | None = None
+    total: int | None = None
+    facets: Mapping[str, Mapping[str, int]] | None = None
+    explained: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Content that may be read now: [start, stop) of `length` plaintext bytes."""
+
+    length: int
+    media_type: str
+    etag: str
+    read: Callable[[int, int], Iterator[type_bytes]]
+    file_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MailView:
+    """An email as it may be shown: `html` is sanitised and loads nothing from elsewhere."""
+
+    view: View
+    text: str
+    html: str | None

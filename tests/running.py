@@ -1,0 +1,142 @@
+"""`archive up` as a user runs it: a process of its own, in a home of its own."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import urllib3
+
+READY_S = 120
+
+
+@dataclass
+class Running:
+    """A running archive and how to reach it."""
+
+    home: Path
+    port: int
+    process: subprocess.Popen[str]
+    lines: list[str]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def archive(self, *words: str, fine: tuple[int, ...] = (0,), stdin: str | None = None) -> str:
+        """Runs one command against the same home; its output."""
+        done = subprocess.run(
+            [sys.executable, "-m", "archive.cli", *words],
+            env=environment(self.home, self.port),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode in fine, (words[:2], done.returncode, done.stderr[-2000:])
+        return done.stdout
+
+    def token(self, *scopes: str, source: str | None = None, purpose: str = "verification") -> str:
+        words = [word for scope in scopes for word in ("--scope", scope)]
+        words += ["--source", source] if source else []
+        out = self.archive("token", "create", "test", *words, "--purpose", purpose)
+        return out.split()[-1]
+
+    def pids(self, what: str) -> list[int]:
+        """Processes of this home: web, worker, postgres or weed (the servers themselves)."""
+        found = []
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit():
+                continue
+            try:
+                words = (folder / "cmdline").read_bytes().split(b"\0")
+                own = str(self.home).encode() in (folder / "environ").read_bytes() or any(
+                    str(self.home).encode() in word for word in words
+                )
+            except OSError:
+                continue
+            if own and _is(what, words):
+                found.append(int(folder.name))
+        return sorted(found)
+
+    def wait_ready(self, limit_s: float = READY_S) -> None:
+        """Until the web service answers that every part is there."""
+        pool = urllib3.HTTPConnectionPool("127.0.0.1", self.port, retries=False, timeout=5)
+        end = time.monotonic() + limit_s
+        while time.monotonic() < end:
+            try:
+                if pool.request("GET", "/readyz").status == 200:
+                    return
+            except urllib3.exceptions.HTTPError:
+                pass
+            time.sleep(0.2)
+        raise AssertionError("not ready: " + "\n".join(self.lines[-20:]))
+
+
+def _is(what: str, words: list[bytes]) -> bool:
+    if what in {"web", "worker"}:
+        return b"archive.cli" in words and what.encode() in words
+    return Path(words[0].decode("utf-8", "replace")).name == what
+
+
+def environment(home: Path, port: int) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("ARCHIVE_")}
+    return kept | {"ARCHIVE_HOME": str(home), "ARCHIVE_PORT": str(port)}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(home: Path, *words: str) -> Iterator[Running]:
+    """`archive up` in `home`, from its `Ready:` to its clean end."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "archive.cli", "up", *words],
+        env=environment(home, port),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    started = Running(home, port, process, [])
+    try:
+        _await_ready(started)
+        yield started
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        try:
+            process.wait(timeout=60)
+        finally:
+            process.kill()
+            assert process.stdout is not None
+            process.stdout.close()
+
+
+def _await_ready(started: Running) -> None:
+    stream = started.process.stdout
+    assert stream is not None
+    end = time.monotonic() + READY_S
+    while time.monotonic() < end:
+        if select.select([stream], [], [], 1)[0]:
+            line = stream.readline()
+            started.lines.append(line.rstrip())
+            if line.startswith("Ready:"):
+                return
+            if not line and started.process.poll() is not None:
+                break
+    raise AssertionError("archive up did not get ready:\n" + "\n".join(started.lines))

@@ -1,0 +1,197 @@
+"""Nothing that was said is readable anywhere on disk: while it is written, afterwards, after kill -9.
+
+A marker goes in by every way there is, also by requests that fail. Every file under the home
+(index, database, log, bucket) and a dump of the database are searched for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+from urllib3.filepost import encode_multipart_formdata
+
+from archive.bench import multipart
+from archive.embedded.postgres import binaries_for
+from tests.media import mail
+from tests.running import Running, environment, running
+
+MARKER = "Tunnusmerkkipitkospuu"
+FORMS = (
+    MARKER.encode(), MARKER.lower().encode(), MARKER.encode("utf-16-le"), MARKER[4:].encode(),
+)  # fmt: skip
+TEMPORARY = Path(os.environ.get("TMPDIR", "/tmp"))
+
+
+class Watcher(threading.Thread):
+    """Searches every file of the home again and again while things are written."""
+
+    def __init__(self, *folders: Path) -> None:
+        super().__init__()
+        self._folders = folders
+        self._stop = threading.Event()
+        self.found: set[str] = set()
+        self.rounds = 0
+
+    def run(self) -> None:
+        while not self._stop.is_set():
+            for folder in self._folders:
+                self.found |= leaks(folder)
+            self.rounds += 1
+            self._stop.wait(0.05)
+
+    def end(self) -> None:
+        self._stop.set()
+        self.join()
+
+
+def leaks(folder: Path) -> set[str]:
+    """Files below `folder` that hold the marker in any form, by name or content."""
+    found = set()
+    for root, _, names in os.walk(folder):
+        for name in names:
+            path = Path(root, name)
+            if any(form in os.fsencode(path) for form in FORMS):
+                found.add(str(path))
+            try:
+                content = path.read_bytes()
+            except OSError:
+                continue
+            if any(form in content for form in FORMS):
+                found.add(str(path))
+    return found
+
+
+class Mouth:
+    """Says the marker to the service in every way."""
+
+    def __init__(self, archive: Running, ingest: str, reader: str) -> None:
+        self._pool = urllib3.HTTPConnectionPool("127.0.0.1", archive.port, timeout=30)
+        self._ingest = {"Authorization": f"Bearer {ingest}"}
+        self._reader = {"Authorization": f"Bearer {reader}"}
+        self.statuses: list[int] = []
+
+    def say(self, method: str, path: str, body: bytes, **headers: str) -> Any:
+        answer = self._pool.request(
+            method, path, body=body, headers=self._ingest | headers, retries=False
+        )
+        self.statuses.append(answer.status)
+        return answer
+
+    def call(self, metadata: dict[str, Any], audio: bytes, name: str = "a.wav") -> Any:
+        body, content_type = encode_multipart_formdata(
+            [("metadata", json.dumps(metadata).encode()), ("audio", (name, audio, "audio/wav"))]
+        )
+        return self.say("POST", "/api/v1/calls", body, **{"Content-Type": content_type})
+
+    def everything(self, number: int) -> None:
+        good = json.loads(multipart(number, b"")[0].split(b"\r\n\r\n")[1].split(b"\r\n--")[0])
+        good |= {"notes": f"{MARKER} soitti", "agent": MARKER, "extra": {MARKER: [MARKER]}}
+        good |= {"caller": MARKER, "contract": MARKER, "call_id": f"{MARKER}-{number}"}
+        self.call(good, b"\0" * 500 + MARKER.encode() * 40, name=f"{MARKER}.wav")
+        self.call(good, b"other bytes " + MARKER.encode())  # 409
+        self.call(good | {"source_ref": f"x{number}", "case": MARKER, "masked": MARKER}, b"")
+        self.call(good | {"source_ref": f"y{number}", "occurred_at": MARKER}, b"")  # 422
+        self.call(good | {"source_ref": f"z{number}", "line": MARKER + "\0"}, b"")  # 422
+        self.call(good | {"source": MARKER}, b"")  # 403
+        self.call(good | {"direction": MARKER, "line": None}, b"")  # 422
+        self.say(
+            "POST",
+            "/api/v1/calls",
+            MARKER.encode() * 9,
+            **{"Content-Type": "multipart/form-data; boundary=x"},
+        )
+        letter = mail(subject=f"{MARKER} {number}", body=f"Hei {MARKER}, lasku on väärin.")
+        query = "/api/v1/emails?source=bench&mailbox=a@example.com&direction=inbound"
+        self.say("POST", query, letter, **{"X-Archive-Envelope": json.dumps({"rcpt": MARKER})})
+        self.say("POST", query, letter)  # known
+        self.say("POST", query, b"Subject: " + b"\xff" + MARKER.encode() + b"\n\n" + os.urandom(50))
+        self.say(
+            "POST",
+            query + f"&source_ref=r{number}",
+            letter + b"1",
+            **{"X-Archive-Received-At": MARKER},
+        )
+        for asked in ({"q": MARKER}, {"customer": MARKER}, {"agent": MARKER, "limit": MARKER}):
+            self._pool.request(
+                "POST", "/api/v1/recordings/search", body=json.dumps(asked), headers=self._reader
+            )
+        self._pool.request("POST", "/login", fields={"name": MARKER, "password": MARKER})
+
+
+@pytest.mark.timeout(400)
+def test_nothing_said_is_readable_on_disk(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with running(home) as archive:
+        ingest = archive.token("ingest", source="bench")
+        reader = archive.token("search", "open")
+        mouth = Mouth(archive, ingest, reader)
+        watcher = Watcher(home)
+        watcher.start()
+        second = subprocess.Popen(
+            [sys.executable, "-m", "archive.cli", "worker"],
+            env=environment(home, archive.port),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            for number in range(12):
+                mouth.everything(number)
+            _until_found(archive, reader)
+            for victim in ("worker", "web", "postgres", "weed"):
+                mouth.everything(100 + VICTIM_NUMBERS[victim])
+                for pid in archive.pids(victim)[:1]:
+                    os.kill(pid, signal.SIGKILL)
+                archive.wait_ready()
+            mouth.everything(200)
+            time.sleep(3)
+        finally:
+            second.terminate()
+            second.wait(timeout=30)
+            watcher.end()
+        assert {201, 200, 403, 409, 422} <= set(mouth.statuses)
+        assert watcher.rounds > 3
+        assert watcher.found == set()
+        assert leaks(home) == set()
+        assert MARKER.encode() not in _dump(home)
+        assert not any(MARKER in line for line in archive.lines)
+    assert leaks(home) == set()
+
+
+VICTIM_NUMBERS = {"worker": 1, "web": 2, "postgres": 3, "weed": 4}
+
+
+def _until_found(archive: Running, reader: str) -> None:
+    """The marker is really in there: it is found by search."""
+    pool = urllib3.HTTPConnectionPool("127.0.0.1", archive.port, timeout=30)
+    headers = {"Authorization": f"Bearer {reader}"}
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        answer = pool.request(
+            "POST", "/api/v1/recordings/search", body=json.dumps({"q": MARKER}), headers=headers
+        )
+        if answer.status == 200 and answer.json()["items"]:
+            return
+        time.sleep(0.3)
+    raise AssertionError("the marker was never found by search")
+
+
+def _dump(home: Path) -> bytes:
+    parts = json.loads((home / "run" / "parts.json").read_text(encoding="utf-8"))
+    done = subprocess.run(
+        [str(binaries_for(home) / "pg_dump"), "--inserts", "--dbname", parts["database_url"]],
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    assert b"recording" in done.stdout
+    return done.stdout
