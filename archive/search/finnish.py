@@ -1,0 +1,279 @@
+"""Words to terms, the same for every engine: lemma, surface, compound parts, folded copies.
+
+*sähkölaskusta* becomes sähkölasku, sähkölaskusta, sähkö, lasku and, for those who type without
+dots, sahkolasku, sahkolaskusta, sahko. A question is reduced to the lemma and the word as typed:
+one with ä or ö stays exact, one without finds both. Knows nothing of indexes and documents.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib import resources
+from typing import Protocol
+
+TERM_CHARS = 60  # longer words are cut: no word of a language, but a line of base64
+_VERSION = 1  # of the rules in this file; a change makes the months of an index stale
+_WORD = re.compile(r"[^\W_]+(?:[-'’:][^\W_]+)*")
+_EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
+_NUMBER = re.compile(r"\+?\d(?:[\d ().\u00a0-]{4,28})\d")
+_LETTERS_WITHOUT_PARTS = str.maketrans(
+    {"ø": "o", "đ": "d", "ł": "l", "ß": "ss", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d", "ı": "i"}
+)
+
+
+def clean(text: str) -> str:
+    """One form of each character, without case, NULs and lone surrogates."""
+    known = text.encode("utf-8", "ignore").decode().replace("\x00", " ")
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", known).casefold())
+
+
+@lru_cache(maxsize=100_000)
+def fold(word: str) -> str:
+    """A clean word without diacritics: häiriö -> hairio, čapek -> capek."""
+    apart = unicodedata.normalize("NFKD", word.translate(_LETTERS_WITHOUT_PARTS))
+    return "".join(c for c in apart if not unicodedata.combining(c))
+
+
+def folded_words(text: str) -> list[str]:
+    """The words of a name or label, folded: "Mäkelä, Yrjö" -> ["makela", "yrjo"]."""
+    return [fold(word)[:TERM_CHARS] for word in words(clean(text))]
+
+
+def words(cleaned: str) -> Iterator[str]:
+    """The words of clean text; parts joined by -, ' or : are one word here."""
+    return (match.group() for match in _WORD.finditer(cleaned))
+
+
+class Lemmatiser(Protocol):
+    """A dictionary of word forms. `name` changes whenever its answers may."""
+
+    name: str
+
+    def lemmas(self, word: str) -> tuple[str, ...]:
+        """The base forms of a clean word, likeliest first; () where it is not known."""
+        ...
+
+    def parts(self, word: str) -> tuple[str, ...]:
+        """The base forms of a compound's parts; () where it is none."""
+        ...
+
+    def load(self) -> None:
+        """Reads the dictionaries; may take seconds the first time, nothing later."""
+        ...
+
+
+class Analyser:
+    """Terms of texts and of words asked for. Safe to use from several threads."""
+
+    def __init__(self, lemmatiser: Lemmatiser, *, cached_words: int = 200_000) -> None:
+        self._lemmatiser = lemmatiser
+        self._trade = _trade_forms(_data("lemmas.txt"))
+        self._synonyms = _groups(_data("synonyms.txt"))
+        self.name = f"{lemmatiser.name}+terms-{_VERSION}"
+        self._terms = lru_cache(maxsize=cached_words)(self._terms_of)
+
+    def warm(self) -> threading.Thread:
+        """Loads the dictionaries in the background."""
+        thread = threading.Thread(target=self._lemmatiser.load, name="dictionaries", daemon=True)
+        thread.start()
+        return thread
+
+    def index_terms(self, text: str) -> list[str]:
+        """The terms of a text, as often as they come, in no promised order."""
+        cleaned = clean(text)
+        found: list[str] = []
+        for word in words(cleaned):
+            found.extend(self._terms(word))
+        found.extend(match.group()[:TERM_CHARS] for match in _EMAIL.finditer(cleaned))
+        found.extend(_joined_numbers(cleaned))
+        return found
+
+    def query_terms(self, word: str) -> tuple[str, ...]:
+        """Any of these answers a word asked for: itself, its lemma, the trade's synonyms."""
+        cleaned = clean(word)
+        joined = _joined(cleaned)
+        lemmas = self._lemmas(joined)
+        near = [other for lemma in lemmas for other in self._synonyms.get(lemma, ())]
+        return _distinct([joined, *lemmas, *near])
+
+    def _terms_of(self, word: str) -> tuple[str, ...]:
+        joined = _joined(word)
+        pieces = [p for p in re.split(r"[-'’:]", word) if len(p) > 1] if joined != word else []
+        exact = [joined, *self._lemmas(joined), *self._parts(joined), *pieces]
+        for piece in pieces:
+            exact += [*self._lemmas(piece), *self._parts(piece)]
+        return _distinct([*exact, *map(fold, exact)])
+
+    def _lemmas(self, word: str) -> tuple[str, ...]:
+        if word in self._trade:
+            return self._trade[word]
+        if len(word) > TERM_CHARS or not word.isalpha():
+            return ()
+        return self._lemmatiser.lemmas(word)
+
+    def _parts(self, word: str) -> list[str]:
+        if len(word) > TERM_CHARS or not word.isalpha():
+            return []
+        lemmas = self._lemmas(word)[:1] or (word,)
+        return [part for lemma in lemmas for part in self._lemmatiser.parts(lemma)]
+
+
+class SimplemmaLemmatiser:
+    """Word forms of Finnish, Swedish and English from simplemma's dictionaries, 80 MB in memory.
+
+    A word is looked up in each language; only what none knows is taken apart as Finnish.
+    """
+
+    _LANGUAGES = ("fi", "sv", "en")
+    _LEAST_LEFT, _LEAST_RIGHT = 3, 4  # letters of a compound's parts
+
+    def __init__(self) -> None:
+        import simplemma
+
+        self.name = f"simplemma-{simplemma.__version__}"
+        self._lock = threading.Lock()
+        self._loaded: _Dictionaries | None = None
+
+    def load(self) -> None:
+        self._dictionaries()
+
+    def lemmas(self, word: str) -> tuple[str, ...]:
+        dictionaries = self._dictionaries()
+        known = [dictionaries.get(language, word) for language in self._LANGUAGES]
+        found = [lemma for lemma in known if lemma]
+        guessed = None if found else dictionaries.guess(word)
+        return _distinct([clean(lemma) for lemma in [*found, guessed] if lemma])
+
+    def parts(self, word: str) -> tuple[str, ...]:
+        found = self._split(word)
+        return _distinct(list(found)) if len(found) > 1 else ()
+
+    def _split(self, word: str) -> list[str]:
+        """The parts of a lemma, cut where the right part is a lemma and the left a known form."""
+        dictionaries = self._dictionaries()
+        for cut in range(self._LEAST_LEFT, len(word) - self._LEAST_RIGHT + 1):
+            left, right = word[:cut], word[cut:]
+            if dictionaries.get("fi", right) != right:
+                continue
+            left_lemma = dictionaries.get("fi", left)
+            if left_lemma is not None:
+                return [*self._split(clean(left_lemma)), *self._split(right)]
+        return [word]
+
+    def _dictionaries(self) -> _Dictionaries:
+        if self._loaded is None:
+            with self._lock:
+                if self._loaded is None:
+                    self._loaded = _Dictionaries(self._LANGUAGES)
+        return self._loaded
+
+
+class _Dictionaries:
+    def __init__(self, languages: tuple[str, ...]) -> None:
+        from simplemma.strategies import LOW_MEMORY_DICTIONARY_FACTORY, DefaultStrategy
+
+        self._maps = {
+            code: LOW_MEMORY_DICTIONARY_FACTORY.get_dictionary(code) for code in languages
+        }
+        self._strategy = DefaultStrategy(low_memory=True)
+
+    def get(self, language: str, word: str) -> str | None:
+        found = self._maps[language].get(word)
+        return str(found) if found is not None else None
+
+    def guess(self, word: str) -> str | None:
+        found = self._strategy.get_lemma(word, "fi")
+        return str(found) if found is not None else None
+
+
+class VoikkoLemmatiser:
+    """Finnish by libvoikko where library and dictionary are installed; Swedish and English by
+    simplemma. Voikko is asked under a lock: it is not safe between threads."""
+
+    def __init__(self, others: Lemmatiser) -> None:
+        import libvoikko
+
+        self._voikko = libvoikko.Voikko("fi")
+        version = libvoikko.Voikko.getVersion()
+        self.name = f"voikko-{version}+{others.name}"
+        self._others = others
+        self._lock = threading.Lock()
+
+    def load(self) -> None:
+        self._others.load()
+
+    def lemmas(self, word: str) -> tuple[str, ...]:
+        forms = [clean(str(a["BASEFORM"])) for a in self._analyses(word) if a.get("BASEFORM")]
+        return _distinct([form.replace("-", "") for form in forms]) or self._others.lemmas(word)
+
+    def parts(self, word: str) -> tuple[str, ...]:
+        for analysis in self._analyses(word):
+            bases = re.findall(r"\+([^(+]+)\(", str(analysis.get("WORDBASES", "")))
+            found = _distinct([clean(base).strip("-") for base in bases if base.strip("+-")])
+            if len(found) > 1:
+                return found
+        return ()
+
+    def _analyses(self, word: str) -> list[dict[str, object]]:
+        with self._lock:
+            return list(self._voikko.analyze(word))
+
+
+@lru_cache(maxsize=1)
+def default_analyser() -> Analyser:
+    """The best analyser of this machine: Voikko where it is installed, else simplemma alone."""
+    simple = SimplemmaLemmatiser()
+    try:
+        return Analyser(VoikkoLemmatiser(simple))
+    except Exception:  # no binding, no library or no dictionary: each raises something else
+        return Analyser(simple)
+
+
+def _joined(word: str) -> str:
+    """e-lasku -> elasku; EU:n stays by its first part, so that cases of acronyms meet."""
+    head = word.split(":", 1)[0]
+    return re.sub(r"[-'’]", "", head)[:TERM_CHARS]
+
+
+def _joined_numbers(cleaned: str) -> Iterator[str]:
+    """Numbers written in groups, also as one: 040 123 4567 -> 0401234567."""
+    for match in _NUMBER.finditer(cleaned):
+        digits = re.sub(r"\D", "", match.group())
+        if digits != match.group() and 5 <= len(digits) <= 20:
+            yield digits
+
+
+def _distinct(found: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(term[:TERM_CHARS] for term in found if term))
+
+
+def _data(name: str) -> list[str]:
+    text = resources.files("archive.search").joinpath(name).read_text(encoding="utf-8")
+    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+    return [line for line in lines if line]
+
+
+def _trade_forms(lines: list[str]) -> dict[str, tuple[str, ...]]:
+    """Lines "lemma: form form …" -> form to lemmas; the lemma is a form of itself."""
+    found: dict[str, tuple[str, ...]] = {}
+    for line in lines:
+        base, _, rest = clean(line).partition(":")
+        lemma = base.strip()
+        for form in (lemma, *rest.split()):
+            found[form] = _distinct([*found.get(form, ()), lemma])
+            found[fold(form)] = _distinct([*found.get(fold(form), ()), fold(lemma)])
+    return found
+
+
+def _groups(lines: list[str]) -> dict[str, tuple[str, ...]]:
+    """Lines of words that stand for each other -> each to the others."""
+    found: dict[str, tuple[str, ...]] = {}
+    groups = [clean(line).split() for line in lines]
+    for group in [*groups, *([fold(word) for word in group] for group in groups)]:
+        for word in group:
+            found[word] = _distinct([*found.get(word, ()), *(w for w in group if w != word)])
+    return found

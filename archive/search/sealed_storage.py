@@ -1,0 +1,246 @@
+"""Whoosh's files, sealed: what it writes goes through memory to sealed bytes, never in the clear.
+
+A folder of one month holds segments (`*.seg`), tables of contents (`*.toc`), one `about`, and
+while a big merge runs, sorted runs (`*.spill`) under a key that nobody keeps. Everything else
+that Whoosh calls a file lives and dies in memory. Knows nothing of documents and terms.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from whoosh.filedb.filestore import RamStorage, Storage
+from whoosh.filedb.structfile import BufferFile, StructFile
+
+from archive import seal
+
+_KEPT = (".seg", ".toc", "about")
+_READ = 256 * 1024  # bytes of a run read at once
+_SPILL = ".spill"
+_PART = ".part"
+
+
+class SealedStorage(Storage):  # type: ignore[misc]
+    """One folder of one month and generation, as Whoosh wants to see it.
+
+    Files are bound to month, generation and name: one copied over another does not open.
+    `open_file` raises FileNotFoundError, or SealBroken for bytes that are not as they were written.
+    """
+
+    supports_mmap = False  # whoosh would map the sealed bytes
+
+    def __init__(self, folder: Path, key: bytes, *, month: str, generation: int) -> None:
+        self.folder = str(folder)
+        self._path = folder
+        self._key = key
+        self._month = month
+        self._generation = generation
+        self._loose: dict[str, bytes] = {}  # files that are not kept, in memory only
+        self._spills: list[Spills] = []
+
+    # -- files -----------------------------------------------------------------------
+
+    def create_file(self, name: str, **_: Any) -> StructFile:
+        def finished(file: Any) -> None:
+            self.write(name, file.file.getvalue())
+
+        return StructFile(io.BytesIO(), name=name, onclose=finished)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Keeps `content` under `name`; durable on return where it is a file of an index."""
+        if not name.endswith(_KEPT):
+            self._loose[name] = content
+            return
+        sealed = seal.seal(self._key, self._context(name), content)
+        write_durably(self._path / name, sealed)
+
+    def read(self, name: str) -> bytes:
+        """The plaintext of a file."""
+        if name in self._loose:
+            return self._loose[name]
+        return seal.unseal(self._key, self._context(name), (self._path / name).read_bytes())
+
+    def open_file(self, name: str, **_: Any) -> BufferFile:
+        return BufferFile(self.read(name), name=name)
+
+    def file_length(self, name: str) -> int:
+        """Plaintext bytes: a compound segment's table is made of these."""
+        if name in self._loose:
+            return len(self._loose[name])
+        return seal.plain_length((self._path / name).stat().st_size)
+
+    def list(self) -> list[str]:
+        try:
+            found = os.listdir(self._path)
+        except FileNotFoundError:
+            found = []
+        return [name for name in found if name.endswith(_KEPT)] + list(self._loose)
+
+    def file_exists(self, name: str) -> bool:
+        return name in self._loose or (self._path / name).exists()
+
+    def file_modified(self, name: str) -> float:
+        return 0.0
+
+    def delete_file(self, name: str) -> None:
+        if self._loose.pop(name, None) is None:
+            (self._path / name).unlink()
+
+    def rename_file(self, old: str, new: str, safe: bool = False) -> None:
+        """A table of contents is made under another name: it is sealed under its final one."""
+        if safe and self.file_exists(new):
+            raise NameError(f"file {new!r} exists")
+        self.write(new, self._loose.pop(old))
+
+    # -- what whoosh needs besides ----------------------------------------------------
+
+    def lock(self, name: str) -> Any:
+        raise NotImplementedError("the index has one lock of its own")
+
+    def temp_storage(self, name: str | None = None) -> Storage:
+        spills = Spills(self._path)
+        self._spills.append(spills)
+        return spills
+
+    def close(self) -> None:
+        """Forgets what was never kept."""
+        self._loose.clear()
+        for spills in self._spills:
+            spills.destroy()
+        self._spills.clear()
+
+    def _context(self, name: str) -> bytes:
+        return seal.index_file_context(self._month, self._generation, name)
+
+
+class Spills(RamStorage):  # type: ignore[misc]
+    """Temporary files: in memory, but for sorted runs, which are sealed on disk.
+
+    Their key is random and lives in this object alone: after a crash nobody can open them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._path = folder
+        self._key = secrets.token_bytes(seal.KEY)
+        self._runs: dict[str, Path] = {}
+
+    def create_file(self, name: str, **kwargs: Any) -> StructFile:
+        if not name.endswith(".run"):
+            return super().create_file(name, **kwargs)
+        self._runs[name] = path = self._path / f"{secrets.token_hex(8)}{_SPILL}"
+        return StructFile(_RunWriter(path, self._key, self._context(path)), name=name)
+
+    def open_file(self, name: str, **kwargs: Any) -> StructFile:
+        if name not in self._runs:
+            return super().open_file(name, **kwargs)
+        path = self._runs[name]
+        plain = seal.unseal_stream(self._key, self._context(path), _pieces(path))
+        return StructFile(io.BufferedReader(_Pieces(plain), _READ), name=name)
+
+    def delete_file(self, name: str) -> None:
+        if name in self._runs:
+            self._runs.pop(name).unlink(missing_ok=True)
+        else:
+            super().delete_file(name)
+
+    def temp_storage(self, name: str | None = None) -> Storage:
+        return Spills(self._path)
+
+    def destroy(self) -> None:
+        for path in self._runs.values():
+            path.unlink(missing_ok=True)
+        self._runs.clear()
+        self.files = {}
+
+    def _context(self, path: Path) -> bytes:
+        return seal.context("index-run", path.name)
+
+
+class _RunWriter(io.RawIOBase):
+    """A sorted run on its way to disk, sealed as it grows."""
+
+    def __init__(self, path: Path, key: bytes, ctx: bytes) -> None:
+        self._file = path.open("xb")
+        self._sealing = seal.Cobblestone256Encryptor(key, ctx)
+        self._waiting = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._waiting += data
+        if len(self._waiting) >= _READ:
+            self._flush()
+        return len(memoryview(data))
+
+    def close(self) -> None:
+        if not self.closed:
+            self._flush()
+            self._file.write(self._sealing.finalize())
+            self._file.close()
+        super().close()
+
+    def _flush(self) -> None:
+        self._file.write(self._sealing.update(bytes(self._waiting)))
+        self._waiting.clear()
+
+
+class _Pieces(io.RawIOBase):
+    """A stream of pieces, read as a file."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int:
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._rest = memoryview(piece)
+        taken = self._rest[: len(into)]
+        into[: len(taken)] = taken
+        self._rest = self._rest[len(taken) :]
+        return len(taken)
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(_READ):
+            yield piece
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Whole or not at all, also after a power cut: temporary name, fsync, rename, fsync."""
+    part = path.with_name(path.name + _PART)
+    with part.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes names that appeared in or went from `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what a writer that was killed left: its unfinished files and sorted runs."""
+    for name in os.listdir(folder):
+        if name.endswith((_PART, _SPILL)):
+            (folder / name).unlink(missing_ok=True)

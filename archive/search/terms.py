@@ -1,0 +1,107 @@
+"""Which fields an index has, and what terms a document and a question put into them.
+
+The same for every engine: identifiers in one comparable form, words by the analyser. Knows
+nothing of files and engines.
+"""
+
+from __future__ import annotations
+
+from archive.formats.identifiers import email_key, mask_hetu, normalise_phone, phone_digits
+from archive.model import Document
+from archive.search.finnish import TERM_CHARS, Analyser, clean, fold, folded_words
+
+VERSION = 1  # of the fields; a change makes the months of an index stale
+FIELDS = (
+    "id",
+    "kind",
+    "line",
+    "direction",
+    "source",
+    "agent",
+    "agent_label",
+    "customer",
+    "phone",
+    "phone_end",
+    "email",
+    "metering_point",
+    "case",
+    "names",
+    "subject",
+    "text",
+)
+_LABEL_CHARS = 120
+
+
+def document_terms(document: Document, analyser: Analyser) -> dict[str, list[str]]:
+    """Field -> terms, repeated as often as they come; empty fields are left out.
+
+    Personal identity codes are masked, wherever they stand, before a word of them is seen.
+    """
+    names = [mask_hetu(name) for name in document.names]
+    subject, agent = mask_hetu(document.subject), document.agent or ""
+    spoken = "\n".join([subject, subject, mask_hetu(document.text), *names, agent])
+    fields = {
+        "id": [document.id.hex],
+        "kind": [document.kind.value],
+        "line": exact(document.line),
+        "direction": [document.direction.value],
+        "source": exact(document.source),
+        "agent": person_terms(agent),
+        "agent_label": exact(agent),
+        "customer": [compact(document.customer)] if document.customer else [],
+        "phone": _distinct(form for raw in document.phones for form in phone_forms(raw)),
+        "phone_end": _distinct(end for raw in document.phones for end in phone_ends(raw)),
+        "email": _distinct(form for raw in document.emails for form in email_forms(raw)),
+        "metering_point": [compact(document.metering_point)] if document.metering_point else [],
+        "case": [compact(document.case)] if document.case else [],
+        "names": [word for name in names for word in folded_words(name)],
+        "subject": analyser.index_terms(subject),
+        "text": analyser.index_terms(spoken),
+    }
+    return {name: terms for name, terms in fields.items() if terms}
+
+
+def exact(value: str) -> list[str]:
+    """A label as it stands, white space at its ends removed; [] where nothing is left."""
+    known = value.encode("utf-8", "ignore").decode().replace("\x00", " ").strip()
+    return [known[:_LABEL_CHARS]] if known else []
+
+
+def compact(value: str) -> str:
+    """An identifier without white space and case: " A 12-3" -> "a12-3"."""
+    return "".join(clean(value).split())[:TERM_CHARS]
+
+
+def person_terms(name: str) -> list[str]:
+    """A person's whole name or sign folded, and its words: in any order, with or without dots."""
+    whole = fold(" ".join(clean(name).split()))[:_LABEL_CHARS]
+    return _distinct([whole, *folded_words(name)]) if whole else []
+
+
+def phone_forms(raw: str) -> list[str]:
+    """The number's normal form, and its digits where those say something else."""
+    normal, _ = normalise_phone(raw)
+    digits = phone_digits(raw)
+    forms = [compact(normal), *([digits] if len(digits) >= 3 else [])]
+    return [form for form in forms if form]
+
+
+def phone_ends(raw: str) -> list[str]:
+    """The digits backwards, so that a number is found by any number of its last digits."""
+    digits = phone_digits(normalise_phone(raw)[0])[:TERM_CHARS]
+    return [digits[::-1]] if len(digits) >= 3 else []
+
+
+def email_forms(raw: str) -> list[str]:
+    """The address as it is compared, its domain behind an @, and the words of the local part."""
+    address = compact(email_key(raw))
+    local, at, domain = address.rpartition("@")
+    return (
+        [address, "@" + domain, *folded_words(local)]
+        if at
+        else [form for form in [address] if form]
+    )
+
+
+def _distinct(found: object) -> list[str]:
+    return list(dict.fromkeys(found))  # type: ignore[call-overload, no-any-return]

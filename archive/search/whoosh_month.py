@@ -1,0 +1,361 @@
+"""One month of the Whoosh index: its folder, what is read of it, and how a commit is made.
+
+    <index>/2026-11.3/      month and generation; each generation has a key of its own
+    <index>/2026-11.4.new/  being rewritten; nothing reads it
+
+Knows nothing of questions and keys' whereabouts.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import re
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from whoosh import columns, fields, formats
+from whoosh.index import TOC, FileIndex
+from whoosh.reading import SegmentReader, TermNotFound
+from whoosh.system import pack_uint
+from whoosh.util.text import utf8encode
+from whoosh.writing import SegmentWriter
+
+from archive.search.sealed_storage import SealedStorage
+from archive.search.terms import FIELDS, VERSION
+
+_FOLDER = re.compile(r"([0-9]{4}-[0-9]{2})\.([0-9]{1,9})(\.new)?")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ABOUT = "about"
+_INDEX_NAME = "MAIN"
+_COUNTED = ("text", "subject")  # fields whose terms are counted, for relevance
+_TIER = 4  # so many segments of one size are merged into one of the next
+
+Key = tuple[int, bytes]  # microseconds since 1970 UTC, id: what hits are sorted by
+
+
+class _Terms(fields.FieldType):  # type: ignore[misc]
+    """A field that is given its terms ready made."""
+
+    def __init__(self, counted: bool) -> None:
+        self.format = formats.Frequency() if counted else formats.Existence()
+        self.counted = counted
+        self.scorable = self.stored = self.unique = False
+        self.analyzer = self.vector = self.column_type = None
+
+    def index(self, value: Any, **_: Any) -> Iterator[tuple[bytes, int, float, bytes]]:
+        for term, times in Counter(value).items():
+            once = 1 if not self.counted else times
+            yield utf8encode(term)[0], once, float(once), pack_uint(times) if self.counted else b""
+
+
+def _schema() -> Any:
+    schema = fields.Schema(
+        occurred=fields.COLUMN(columns.NumericColumn("q")),
+        key=fields.COLUMN(columns.FixedBytesColumn(16)),
+    )
+    for name in FIELDS:
+        schema.add(name, _Terms(counted=name in _COUNTED))
+    return schema
+
+
+SCHEMA = _schema()
+
+
+def microseconds(moment: datetime) -> int:
+    """Since 1970 UTC; exact."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def moment(us: int) -> datetime:
+    """The other way; aware, UTC."""
+    return _EPOCH + timedelta(microseconds=us)
+
+
+def month_of(occurred_at: datetime) -> str:
+    """ "YYYY-MM" in UTC."""
+    return occurred_at.astimezone(UTC).strftime("%Y-%m")
+
+
+# -- folders ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where one generation of a month lies; `new` while it is being rewritten."""
+
+    month: str
+    generation: int
+    new: bool
+    folder: Path
+
+    @property
+    def key_name(self) -> str:
+        """Its key, as the keys directory calls it."""
+        return f"index/{self.month}.{self.generation}"
+
+    def storage(self, key: bytes) -> SealedStorage:
+        """Its files."""
+        return SealedStorage(self.folder, key, month=self.month, generation=self.generation)
+
+    def toc_number(self) -> int:
+        """The number of its last commit; -1 where there is none. FileNotFoundError if it is gone."""
+        pattern = re.compile(rf"_{_INDEX_NAME}_([0-9]+)\.toc")
+        found = (pattern.fullmatch(name) for name in os.listdir(self.folder))
+        return max((int(match[1]) for match in found if match), default=-1)
+
+
+def place(path: Path, month: str, generation: int, *, new: bool = False) -> Place:
+    """The place of a generation under the index's folder."""
+    return Place(month, generation, new, path / f"{month}.{generation}{'.new' if new else ''}")
+
+
+def places(path: Path) -> list[Place]:
+    """Everything that lies under the index's folder, sorted by month and generation."""
+    try:
+        names = os.listdir(path)
+    except FileNotFoundError:
+        return []
+    found = (_FOLDER.fullmatch(name) for name in names)
+    return sorted(place(path, m[1], int(m[2]), new=m[3] is not None) for m in found if m)
+
+
+# -- reading ---------------------------------------------------------------------------
+
+
+class Leaf:
+    """One segment, immutable, held open: postings, and the order of its documents.
+
+    Not safe between threads.
+    """
+
+    def __init__(self, storage: SealedStorage, segment: Any) -> None:
+        bare = copy.copy(segment)
+        bare._deleted = None  # deletions change, the segment does not: see OpenMonth
+        self._reader: Any = SegmentReader(storage, SCHEMA, bare)
+        count = segment.doc_count_all()
+        times = self._column("occurred", count)
+        keys = list(zip(times, self._column("key", count), strict=True))
+        by_age = sorted(range(count), key=keys.__getitem__)
+        self.count = count
+        self.keys: list[Key] = [keys[doc] for doc in by_age]  # oldest first
+        self.docs = array("l", by_age)  # place in that order -> document
+        self.places = array("l", [0]) * count  # document -> place
+        for at, doc in enumerate(by_age):
+            self.places[doc] = at
+        name = segment.make_filename(segment.COMPOUND_EXT)
+        self.memory_bytes = 2 * storage.file_length(name) + 200 * count
+
+    def _column(self, name: str, count: int) -> list[Any]:
+        column = SCHEMA[name].column_type
+        if not count or not self._reader.has_column(name):
+            return [column.default_value()] * count
+        return list(self._reader.column_reader(name, translate=False))
+
+    def matching(self, field: str, term: str) -> set[int]:
+        """Documents with this term, deleted ones too."""
+        try:
+            return set(self._reader.postings(field, utf8encode(term)[0]).all_ids())
+        except TermNotFound:
+            return set()
+
+    def starting(self, field: str, prefix: str) -> set[int]:
+        """Documents with a term that begins so."""
+        found: set[int] = set()
+        try:
+            terms = list(self._reader.expand_prefix(field, utf8encode(prefix)[0]))
+        except TermNotFound:
+            return found
+        for term in terms:
+            found.update(self._reader.postings(field, term).all_ids())
+        return found
+
+    def times(self, field: str, term: str) -> dict[int, float]:
+        """Document -> how often it has this term."""
+        try:
+            matcher = self._reader.postings(field, utf8encode(term)[0])
+        except TermNotFound:
+            return {}
+        found = {}
+        while matcher.is_active():
+            found[matcher.id()] = float(matcher.weight())
+            matcher.next()
+        return found
+
+    def frequency(self, field: str, term: str) -> int:
+        """How many documents have this term, deleted ones too; read without its postings."""
+        return int(self._reader.doc_frequency(field, utf8encode(term)[0]))
+
+    def terms(self, field: str) -> list[str]:
+        """All terms of a field."""
+        try:
+            return [bytes(term).decode() for term in self._reader.lexicon(field)]
+        except TermNotFound:
+            return []
+
+    def span(self, first: Key | None, stop: Key | None) -> tuple[int, int]:
+        """The places with first <= key < stop."""
+        lowest = bisect_left(self.keys, first) if first is not None else 0
+        return lowest, bisect_left(self.keys, stop) if stop is not None else self.count
+
+    def close(self) -> None:
+        """Gives back the opened bytes."""
+        self._reader.close()
+
+
+@dataclass(slots=True)
+class OpenMonth:
+    """What was read of a month at one commit. Not safe between threads."""
+
+    place: Place
+    toc_number: int
+    leaves: dict[str, Leaf]
+    deleted: dict[str, frozenset[int]]
+
+    @classmethod
+    def read(cls, place: Place, key: bytes, *, reuse: OpenMonth | None) -> OpenMonth | None:
+        """The month as it is now, with what `reuse` holds open already; None before a commit.
+
+        FileNotFoundError where a writer was faster: ask again. SealBroken and whatever Whoosh
+        raises at bytes it cannot read.
+        """
+        number = place.toc_number()
+        if number < 0:
+            return None
+        if reuse is not None and reuse.place == place and reuse.toc_number == number:
+            return reuse
+        storage = place.storage(key)
+        segments = TOC.read(storage, _INDEX_NAME, gen=number, schema=SCHEMA).segments
+        held = reuse.leaves if reuse is not None and reuse.place == place else {}
+        leaves = {s.segment_id(): held.get(s.segment_id()) or Leaf(storage, s) for s in segments}
+        deleted = {s.segment_id(): frozenset(s.deleted_docs()) for s in segments}
+        for name in held.keys() - leaves.keys():
+            held[name].close()
+        return cls(place, number, leaves, deleted)
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the opened segments take, about."""
+        return sum(leaf.memory_bytes for leaf in self.leaves.values())
+
+    def parts(self) -> list[tuple[Leaf, frozenset[int]]]:
+        """Each segment with its deleted documents."""
+        return [(leaf, self.deleted[name]) for name, leaf in self.leaves.items()]
+
+    def close(self) -> None:
+        """Gives back everything."""
+        for leaf in self.leaves.values():
+            leaf.close()
+        self.leaves = {}
+
+
+# -- writing ---------------------------------------------------------------------------
+
+
+class MonthWriter:
+    """One commit to one month. Only one may be at work on an index at a time: its owner locks.
+
+    Nothing is seen by readers, or left by a crash, before `commit` returns.
+    """
+
+    def __init__(self, place: Place, key: bytes, *, sort_mb: int) -> None:
+        place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.storage = place.storage(key)
+        if place.toc_number() < 0:
+            FileIndex.create(self.storage, SCHEMA, _INDEX_NAME)
+        index = FileIndex(self.storage, schema=SCHEMA, indexname=_INDEX_NAME)
+        self._writer: Any = SegmentWriter(index, _lk=False, limitmb=sort_mb)
+        self.changed = False
+
+    def delete(self, doomed: Mapping[str, set[int]]) -> None:
+        """Segment name -> documents that are found no more."""
+        for segment in self._writer.segments:
+            for doc in doomed.get(segment.segment_id(), ()):
+                segment.delete_document(doc)
+                self.changed = True
+
+    def add(self, key: Key, terms: Mapping[str, Sequence[str]]) -> None:
+        """A document with its terms."""
+        self._writer.add_document(occurred=key[0], key=key[1], **terms)
+        self.changed = True
+
+    def add_month(self, other: SealedStorage, number: int) -> None:
+        """All that lives in another month's folder."""
+        for segment in TOC.read(other, _INDEX_NAME, gen=number, schema=SCHEMA).segments:
+            reader = SegmentReader(other, SCHEMA, segment)
+            self._writer.add_reader(reader)
+            reader.close()
+        self.changed = True
+
+    def commit(self) -> None:
+        """Durable on return, or not done at all."""
+        if self.changed:
+            self._writer.commit(mergetype=_merge_tiers)
+        else:
+            self._writer.cancel()
+        self.storage.close()
+
+    def cancel(self) -> None:
+        """Forgets everything."""
+        if not self._writer.is_closed:
+            self._writer.cancel()
+        self.storage.close()
+
+
+def _merge_tiers(writer: Any, segments: Iterable[Any]) -> list[Any]:
+    """Merges segments that are mostly deleted, and each size of which there are four.
+
+    So a document is written again once for every fourfold of its month, and a month of n
+    documents has at most three segments for each fourfold.
+    """
+    kept = [s for s in segments if s.doc_count() > s.deleted_count()]
+    going = [s for s in segments if s not in kept and s.doc_count() > 0]
+    size = writer.doc_count() + sum(s.doc_count() for s in going)
+    for segment in sorted(kept, key=lambda s: int(s.doc_count())):
+        tier = [s for s in kept if _tier(s.doc_count()) <= _tier(size)]
+        if len(tier) < _TIER - 1 or segment not in tier:
+            break
+        going += tier
+        kept = [s for s in kept if s not in tier]
+        size += sum(s.doc_count() for s in tier)
+    for segment in going:
+        reader = SegmentReader(writer.storage, SCHEMA, segment)
+        writer.add_reader(reader)
+        reader.close()
+    return kept
+
+
+def _tier(documents: int) -> int:
+    return int(math.log(max(documents, 1), _TIER))
+
+
+# -- what made it ----------------------------------------------------------------------
+
+
+def note_analyser(storage: SealedStorage, analyser: str) -> None:
+    """Remembers, sealed, that documents of this month went through this analyser."""
+    known = analysers(storage)
+    if analyser_mark(analyser) not in known:
+        marks = [*known, analyser_mark(analyser)]
+        storage.write(_ABOUT, json.dumps({"analysers": marks}).encode())
+
+
+def analysers(storage: SealedStorage) -> list[str]:
+    """All analysers (with the version of the fields) that this month's documents went through."""
+    try:
+        return [str(mark) for mark in json.loads(storage.read(_ABOUT))["analysers"]]
+    except FileNotFoundError:
+        return []
+
+
+def analyser_mark(analyser: str) -> str:
+    """The analyser and the fields' version in one word."""
+    return f"{analyser}+fields-{VERSION}"
