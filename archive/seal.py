@@ -68,6 +68,10 @@ class Broken(StrEnum):
     HEADER_TOO_LONG = "header too long"
     HEADER = "header"  # not the JSON that docs/format.md describes
     TRAILER = "trailer"  # opened, but is not digest and length
+    WRONG_RECORDING = "wrong recording"  # whole, but not the object that should lie there
+    WRONG_RENDITION = "wrong rendition"
+    WRONG_VERSION = "wrong version"
+    WRONG_COHORT = "wrong cohort"
     KEY_FILE = "key file"  # a key's file is damaged, or not that key's
 
 
@@ -468,6 +472,22 @@ class Envelope:
             return cls._from_fields(_json_object(head[HEAD_BYTES:end])), end
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise SealBroken(reason=Broken.HEADER) from None
+
+    def require(
+        self, *, id: UUID, rendition: str, version: int, cohort: date | None = None
+    ) -> None:
+        """Returns if this is the object that belongs there; SealBroken names what differs.
+
+        Gives a plain word for what would end in "commitment" anyway; proves nothing.
+        """
+        if self.id != id:
+            raise SealBroken(reason=Broken.WRONG_RECORDING)
+        if self.rendition != rendition:
+            raise SealBroken(reason=Broken.WRONG_RENDITION)
+        if self.version != version:
+            raise SealBroken(reason=Broken.WRONG_VERSION)
+        if cohort is not None and self.cohort != cohort:
+            raise SealBroken(reason=Broken.WRONG_COHORT)
 
     @classmethod
     def _from_fields(cls, fields: dict[str, Any]) -> Envelope:
