@@ -7,8 +7,10 @@ import hashlib
 import io
 import random
 import runpy
+import struct
 import tracemalloc
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -17,6 +19,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from cryptography.cobblestone import Cobblestone256Decryptor
+from cryptography.exceptions import InvalidTag
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -192,6 +195,34 @@ def test_every_way_of_failing_has_a_vector() -> None:
     assert shown == {str(reason) for reason in seal.Broken} - {"key file", "trailer"}
 
 
+def test_the_reader_in_the_documentation_opens_objects_and_refuses_misplaced_ones() -> None:
+    page = (VECTORS.parent.parent / "docs" / "format.md").read_text(encoding="utf-8")
+    reader: dict[str, Any] = {}
+    exec(page.split("```python\n")[1].split("```")[0], reader)
+    opened = 0
+    for path in sorted((VECTORS / "seal").glob("object-*.txt")):
+        vector = parse_vector(path)
+        cohort_key, raw = bytes.fromhex(vector["cohort_key"]), base64.b64decode(vector["object"])
+        place = [vector[name] for name in ("id", "cohort", "rendition", "version")]
+        if vector["rendition"] == "envelope" or path.stem == "object-seq-rewritten":
+            continue  # no content; only the descriptor would tell
+        if vector["expect"] == "success":
+            content = reader["open_object"](raw, cohort_key, *place)
+            assert hashlib.sha256(content).hexdigest() == vector["plain_sha256"]
+            opened += 1
+        else:
+            with pytest.raises((ValueError, InvalidTag, struct.error, IndexError)):
+                reader["open_object"](raw, cohort_key, *place)
+    assert opened == 3
+
+
+def test_every_reason_is_in_the_documentation() -> None:
+    page = (VECTORS.parent.parent / "docs" / "format.md").read_text(encoding="utf-8")
+    table = page.split("## What a failure is called")[1].split("##")[0]
+    named = {word.strip() for word in table.replace("|", "·").split("·")}
+    assert {str(reason) for reason in seal.Broken} <= named
+
+
 # -- contexts and lengths --------------------------------------------------------------
 
 
@@ -353,6 +384,17 @@ def test_a_range_is_fetched_in_bounded_pieces_and_the_length_once() -> None:
     asked.clear()
     assert b"".join(reader.read(len(content) - 3, 10**9)) == content[-3:]
     assert asked == []
+
+
+def test_several_threads_may_read_from_one_reader() -> None:
+    content = plaintext(40 * seal.CHUNK)
+    reader = reader_of(seal.seal(KEY, CTX, content))
+
+    def read(start: int) -> bool:
+        return b"".join(reader.read(start, start + 300_000)) == content[start : start + 300_000]
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(read, range(0, 300_000, 3_001)))
 
 
 def test_a_small_stream_costs_one_fetch() -> None:
