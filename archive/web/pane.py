@@ -1,0 +1,138 @@
+"""The reading pane: one recording with what its reader may do, on every page that shows one.
+
+Decides what is shown, never what may be seen: contents come from the archive's verbs, with the
+purpose that the person stated for this task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flask import g, render_template
+
+from archive.archive import View
+from archive.errors import CaseRequired, Forbidden
+from archive.model import Actor, Kind, Purpose, Rendition, Scope
+from archive.web import desk
+from archive.web.desk import Listing
+from archive.web.kept import Kept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pane:
+    """One recording to be shown.
+
+    `purposes` are those the reader may choose from; `purpose` is the one that is settled, with
+    `case` where it needs one. `opened` says that an email is: `text` holds what it says, or None
+    where its frame is to show it `formatted`. `problem` is the name of an error to be explained
+    beside the purpose.
+    """
+
+    view: View
+    token: str
+    purposes: tuple[str, ...]
+    purpose: str | None
+    case: str | None
+    may_open: bool
+    may_download: bool
+    media: str  # "player", "pending", "undecodable", "unreadable", "lost", "email"
+    channels: tuple[str, ...]
+    opened: bool
+    text: str | None
+    formatted: bool
+    problem: str | None
+
+
+def show(
+    view: View,
+    *,
+    kept: Kept | None = None,
+    token: str = "",
+    listing: Listing | None = None,
+    formatted: bool = False,
+    problem: str | None = None,
+) -> str:
+    """The page of one recording, beside the list it was chosen from if there is one."""
+    return render_template(
+        "desk.html",
+        listing=listing,
+        pane=build(view, kept=kept, token=token, formatted=formatted, problem=problem),
+        neighbours=desk.neighbours(listing, view.id) if listing else None,
+    )
+
+
+def build(
+    view: View,
+    *,
+    kept: Kept | None,
+    token: str,
+    formatted: bool = False,
+    problem: str | None = None,
+) -> Pane:
+    """What there is to show; an email is opened if the purpose was stated for this task."""
+    actor: Actor = g.actor
+    purpose, case = settled(actor, kept)
+    opened = view.kind is Kind.EMAIL and view.readable and kept is not None and bool(kept.purpose)
+    formatted = formatted and opened and bool(view.description and view.description.html)
+    text = None
+    if opened and not formatted:
+        text, failed = _text(view, purpose, case)
+        problem = problem or failed
+    if problem:
+        purpose, opened = None, False
+    return Pane(
+        view=view,
+        token=token,
+        purposes=tuple(sorted(actor.purposes)),
+        purpose=purpose,
+        case=case,
+        may_open=Scope.OPEN in actor.scopes and bool(actor.purposes),
+        may_download=Scope.CASES in actor.scopes,
+        media=_media(view),
+        channels=_channels(view),
+        opened=opened,
+        text=text,
+        formatted=formatted,
+        problem=problem,
+    )
+
+
+def settled(actor: Actor, kept: Kept | None) -> tuple[str | None, str | None]:
+    """The purpose (and case) that need not be asked: stated for this task, or the only one."""
+    if kept is not None and kept.purpose:
+        return kept.purpose, kept.case
+    if len(actor.purposes) == 1 and Purpose.COMPLAINT not in actor.purposes:
+        return next(iter(actor.purposes)).value, None
+    return None, None
+
+
+def _text(view: View, purpose: str | None, case: str | None) -> tuple[str | None, str | None]:
+    """What the email says, or the name of the error that stands before it."""
+    try:
+        mail = desk.archive_().email_view(g.actor, view.id, purpose=purpose, case=case)
+    except (CaseRequired, Forbidden) as error:
+        return None, type(error).__name__
+    return mail.text, None
+
+
+def _media(view: View) -> str:
+    if not view.readable:
+        return "unreadable"
+    if view.kind is Kind.EMAIL:
+        return "email"
+    call = view.description.call if view.description else None
+    if call is None:
+        return "lost" if view.error_code else "pending"
+    if not call.decodes:
+        return "undecodable"
+    return "player" if Rendition.PLAYBACK.value in view.renditions else "lost"
+
+
+def _channels(view: View) -> tuple[str, ...]:
+    """Who speaks on which channel, only where the source itself said so."""
+    extra = view.descriptor.extra
+    named = extra.get("channels") if isinstance(extra, Mapping) else None
+    if isinstance(named, list) and all(isinstance(name, str) for name in named):
+        return tuple(named[:8])
+    return ()

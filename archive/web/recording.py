@@ -1,0 +1,223 @@
+"""One recording: its facts, its player or its email, and the purpose asked before either."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+from flask import (
+    Blueprint,
+    Response,
+    abort,
+    flash,
+    g,
+    jsonify,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
+from flask_babel import gettext as _
+from werkzeug.wrappers import Response as AnyResponse
+
+from archive.archive import Opened
+from archive.errors import ArchiveError, CaseRequired, NotFound, PurposeRequired
+from archive.formats.identifiers import mask_hetu
+from archive.model import Purpose, Rendition
+from archive.web import desk, gate, pane
+from archive.web import kept as keeping
+from archive.web.kept import Kept
+
+pages = Blueprint("recording", __name__)
+
+
+@pages.get("/recordings/<uuid:id>")
+def page(id: UUID) -> str:
+    """The recording, beside the list it was chosen from."""
+    token, kept = _kept()
+    problem = request.args.get("problem")
+    view = desk.archive_().describe(g.actor, id)
+    listing = None
+    if kept is not None and kept.desk != "single" and (place := kept.position(id)):
+        listing = desk.turn(token, kept, place[0])
+    return pane.show(
+        view,
+        kept=kept,
+        token=token,
+        listing=listing,
+        formatted=request.args.get("show") == "formatted",
+        problem=problem if problem in {"CaseRequired", "PurposeRequired"} else None,
+    )
+
+
+@pages.get("/walk/<token>/<int:number>/<any(first, last):end>")
+def walk(token: str, number: int, end: str) -> AnyResponse:
+    """On to the first or last recording of another page of the same list."""
+    kept = keeping.find(desk.archive_(), g.actor, token)
+    if kept is None:
+        abort(404)
+    listing = desk.turn(token, kept, number)
+    if not listing.rows:
+        abort(404)
+    row = listing.rows[0 if end == "first" else -1]
+    return redirect(url_for("recording.page", id=row.view.id, view=token), 303)
+
+
+# -- the purpose -----------------------------------------------------------------------
+
+
+@pages.post("/recordings/<uuid:id>/purpose")
+def state_purpose(id: UUID) -> AnyResponse:
+    """Notes the purpose for this task, with the complaint case it needs; back to the page."""
+    purpose = request.form.get("purpose", "")
+    case = request.form.get("case", "").strip() or None
+    token, kept = _kept_or_new(id)
+    problem = None
+    try:
+        checked = _purpose(purpose)
+        if checked is Purpose.COMPLAINT:
+            case = _case(id, case, request.form.get("action", ""))
+        kept.purpose, kept.case = checked.value, case
+        keeping.change(desk.archive_(), g.actor, token, kept)
+    except (CaseRequired, PurposeRequired) as error:
+        problem = type(error).__name__
+    return redirect(url_for("recording.page", id=id, view=token, problem=problem), 303)
+
+
+def _purpose(given: str) -> Purpose:
+    try:
+        purpose = Purpose(given)
+    except ValueError:
+        raise PurposeRequired() from None
+    if purpose not in g.actor.purposes:
+        raise PurposeRequired()
+    return purpose
+
+
+def _case(id: UUID, given: str | None, action: str) -> str:
+    """The case to work in: given, or just opened; the recording is added to it if asked."""
+    archive = desk.archive_()
+    if action == "new":
+        given = archive.open_case(g.actor)
+        flash(_("Complaint case %(number)s was opened.", number=given))
+    if not given:
+        raise CaseRequired()
+    if action in {"new", "add"}:
+        archive.add_to_case(g.actor, given, id)
+    return given
+
+
+# -- opening ---------------------------------------------------------------------------
+
+
+@pages.post("/recordings/<uuid:id>/open")
+def open_player(id: UUID) -> AnyResponse:
+    """The address that the player plays from here on; without scripts, a page with it."""
+    token, kept = _kept()
+    purpose, case = pane.settled(g.actor, kept)
+    wants_json = request.headers.get("Accept") == "application/json"
+    try:
+        opening, until = desk.archive_().make_opening(
+            g.actor, id, purpose=purpose, case=case, rendition=Rendition.PLAYBACK.value
+        )
+    except (CaseRequired, PurposeRequired) as error:
+        back = url_for("recording.page", id=id, view=token, problem=type(error).__name__)
+        if wants_json:
+            return _answer({"page": back}, 403)
+        return redirect(back, 303)
+    address = url_for("opening", token=opening)
+    if wants_json:
+        return _answer({"url": address, "expires_at": until.isoformat()}, 201)
+    return Response(render_template("listen.html", address=address, id=id, token=token))
+
+
+def _answer(body: dict[str, Any], status: int) -> Response:
+    response = jsonify(body)
+    response.status_code = status
+    return response
+
+
+@pages.get("/recordings/<uuid:id>/peaks")
+def peaks(id: UUID) -> Response:
+    """The waveform."""
+    found = desk.archive_().peaks(g.actor, id)
+    if found is None:
+        abort(404)
+    return Response(found, mimetype="application/json")
+
+
+@pages.get("/recordings/<uuid:id>/email-frame")
+def email_frame(id: UUID) -> Response:
+    """The email as its sender formed it, made harmless, for a sandboxed frame."""
+    _token, kept = _kept()
+    purpose, case = pane.settled(g.actor, kept)
+    try:
+        mail = desk.archive_().email_view(g.actor, id, purpose=purpose, case=case)
+        html = mask_hetu(mail.html or "")
+    except ArchiveError:
+        html = ""
+    response = Response(render_template("email_frame.html", html=html))
+    response.headers["Content-Security-Policy"] = gate.FRAME_POLICY
+    response.headers["X-Frame-Options"] = "SAMEORIGIN"
+    return response
+
+
+@pages.get("/recordings/<uuid:id>/attachments/<int:index>")
+def attachment(id: UUID, index: int) -> Response:
+    """One attachment, to be saved and never shown in the browser."""
+    _token, kept = _kept()
+    purpose, case = pane.settled(g.actor, kept)
+    if kept is None or not kept.purpose:
+        raise PurposeRequired()
+    name, _type, content = desk.archive_().attachment(
+        g.actor, id, index, purpose=purpose, case=case
+    )
+    return _download(content, name)
+
+
+@pages.post("/recordings/<uuid:id>/original")
+def original(id: UUID) -> Response:
+    """The original file, byte for byte, for those who work on a complaint."""
+    _token, kept = _kept()
+    purpose, case = pane.settled(g.actor, kept)
+    if purpose != Purpose.COMPLAINT.value:
+        raise PurposeRequired()
+    opened = desk.archive_().open(g.actor, id, purpose=purpose, case=case)
+    response = _download(_whole(opened), opened.file_name)
+    response.content_length = opened.length
+    return response
+
+
+def _whole(opened: Opened) -> Iterator[bytes]:
+    return opened.read(0, opened.length)
+
+
+def _download(content: bytes | Iterator[bytes], name: str) -> Response:
+    response = Response(content, mimetype="application/octet-stream")
+    response.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
+    response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    return response
+
+
+# -- the task --------------------------------------------------------------------------
+
+
+def _kept() -> tuple[str, Kept | None]:
+    """The list that the page was reached by, if any."""
+    token = request.form.get("view") or request.args.get("view") or ""
+    kept = keeping.find(desk.archive_(), g.actor, token)
+    return (token, kept) if kept is not None else ("", None)
+
+
+def _kept_or_new(id: UUID) -> tuple[str, Kept]:
+    """The same, or a task of this recording alone. NotFound if it is not visible."""
+    token, kept = _kept()
+    if kept is not None:
+        return token, kept
+    archive = desk.archive_()
+    if archive.describe(g.actor, id) is None:
+        raise NotFound()
+    alone = Kept(desk="single", asked={}, query={}, pages=[[str(id)]])
+    return keeping.keep(archive, g.actor, alone), alone

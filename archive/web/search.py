@@ -1,0 +1,94 @@
+"""Search by every field; each search under an opaque address of its own."""
+
+from __future__ import annotations
+
+from flask import Blueprint, g, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from archive import permissions
+from archive.formats.identifiers import find_hetu
+from archive.model import Direction, Kind, Scope
+from archive.web import desk, pane
+from archive.web import kept as keeping
+from archive.web.kept import Kept
+
+pages = Blueprint("search", __name__)
+LONGEST = 320
+SORTS = ("newest", "relevance")
+
+
+@pages.get("/search")
+def form() -> str:
+    """The empty form."""
+    permissions.require(g.actor, Scope.SEARCH)
+    return _form({}, {})
+
+
+@pages.post("/search")
+def ask() -> Response | tuple[str, int]:
+    """Keeps the question under an opaque address and goes there."""
+    permissions.require(g.actor, Scope.SEARCH)
+    asked = {
+        name: value
+        for name in desk.FIELDS
+        if (value := request.form.get(name, "").strip()[:LONGEST])
+    }
+    problems = _problems(asked)
+    if problems:
+        # A personal identity code is not even kept in the form.
+        shown = {n: v for n, v in asked.items() if problems.get(n) != "hetu"}
+        return _form(shown, problems), 422
+    kept = Kept(desk="search", asked=asked, query=asked)
+    token = keeping.keep(desk.archive_(), g.actor, kept)
+    return redirect(url_for("search.results", token=token), 303)
+
+
+@pages.get("/search/<token>")
+def results(token: str) -> str:
+    """What was found, newest first, the first hit beside the list."""
+    kept = desk.kept_or_404(token, "search")
+    listing = desk.turn(token, kept, request.args.get("page", 1, int) - 1)
+    if not listing.rows:
+        return render_template("search_nothing.html", listing=listing)
+    first = desk.archive_().describe(g.actor, listing.rows[0].view.id)
+    return pane.show(first, kept=kept, token=token, listing=listing)
+
+
+@pages.get("/search/<token>/edit")
+def edit(token: str) -> str:
+    """The form as it was filled in."""
+    return _form(desk.kept_or_404(token, "search").asked, {})
+
+
+def _form(asked: dict[str, str], problems: dict[str, str]) -> str:
+    return render_template(
+        "search.html",
+        asked=asked,
+        problems=problems,
+        needs_customer=permissions.needs_customer(g.actor),
+    )
+
+
+def _problems(asked: dict[str, str]) -> dict[str, str]:
+    """What is wrong with the form: field → "hetu", "date", "choice", "order", "customer"."""
+    problems = {name: "hetu" for name, value in asked.items() if find_hetu(value)}
+    for name, choices in (
+        ("kind", tuple(Kind)), ("direction", tuple(Direction)), ("sort", SORTS),
+    ):  # fmt: skip
+        if name in asked and asked[name] not in choices:
+            problems[name] = "choice"
+    edges = {}
+    for name in ("from", "to"):
+        try:
+            edges[name] = desk.edge(asked.get(name), end=name == "to")
+        except (ValueError, OverflowError):
+            problems[name] = "date"
+    if not problems:
+        start, end = edges["from"], edges["to"]
+        if start is not None and end is not None and start >= end:
+            problems["to"] = "order"
+        elif permissions.needs_customer(g.actor) and not permissions.names_customer(
+            desk.to_query(asked)
+        ):
+            problems["customer"] = "customer"
+    return problems

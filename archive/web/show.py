@@ -1,0 +1,137 @@
+"""How times, lengths, sizes and numbers are written for people, in Finnish and in English.
+
+Pure functions over a language code, registered as template filters. Nothing here knows of
+requests or recordings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date, datetime
+from functools import partial
+from typing import Any
+
+import phonenumbers
+from babel.dates import format_date
+from babel.numbers import format_decimal
+from flask import Flask
+from flask_babel import get_locale
+from markupsafe import Markup
+
+from archive import retention
+from archive.formats.identifiers import mask_hetu
+
+WEEKDAYS = {
+    "fi": ("ma", "ti", "ke", "to", "pe", "la", "su"),
+    "en": ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"),
+}
+
+
+def moment(at: datetime, *, language: str) -> str:
+    """An instant in Helsinki: "ti 24.11.2026 klo 16.05", "Tue 24 Nov 2026 at 16:05"."""
+    local = retention.local(at)
+    if language == "fi":
+        return f"{day(local.date(), language=language)} klo {clock(at, language=language)}"
+    return f"{day(local.date(), language=language)} at {clock(at, language=language)}"
+
+
+def clock(at: datetime, *, language: str) -> str:
+    """The time of day in Helsinki: 16.05 or 16:05."""
+    local = retention.local(at)
+    separator = "." if language == "fi" else ":"
+    return f"{local.hour:02d}{separator}{local.minute:02d}"
+
+
+def day(on: date, *, language: str) -> str:
+    """A day with its weekday: "ti 24.11.2026", "Tue 24 Nov 2026"."""
+    weekday = WEEKDAYS.get(language, WEEKDAYS["en"])[on.weekday()]
+    if language == "fi":
+        return f"{weekday} {on.day}.{on.month}.{on.year}"
+    return f"{weekday} {format_date(on, 'd MMM y', locale='en_GB')}"
+
+
+def local_day(at: datetime) -> date:
+    """The day in Helsinki."""
+    return retention.local(at).date()
+
+
+def duration(seconds: float | None) -> str:
+    """A length for the eye: "4:03", "1:04:03"."""
+    if seconds is None:
+        return "–"
+    minutes, s = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{s:02d}" if hours else f"{minutes}:{s:02d}"
+
+
+def size(length: int, *, language: str) -> str:
+    """A number of bytes: "12 kt", "1,4 Mt"; "12 kB", "1.4 MB"."""
+    units = ("t", "kt", "Mt", "Gt") if language == "fi" else ("B", "kB", "MB", "GB")
+    value, place = float(length), 0
+    while value >= 999.5 and place < len(units) - 1:
+        value, place = value / 1000, place + 1
+    pattern = "0.#" if place and value < 10 else "0"
+    return (
+        f"{format_decimal(value, format=pattern, locale=language)}\N{NO-BREAK SPACE}{units[place]}"
+    )
+
+
+def number(value: str | None) -> Markup:
+    """A number grouped for reading by spacing alone, so that it is copied without blanks."""
+    if not value:
+        return Markup("–")
+    groups = _groups(value)
+    if len(groups) == 1:
+        return Markup("{}").format(mask_hetu(value))
+    return Markup('<span class="num">{}</span>').format(
+        Markup("").join(Markup("<span>{}</span>").format(group) for group in groups)
+    )
+
+
+def _groups(value: str) -> list[str]:
+    if value.startswith("+"):
+        try:
+            parsed = phonenumbers.parse(value)
+        except phonenumbers.NumberParseException:
+            return [value]
+        shape = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+        groups = re.split(r"[ -]", shape)
+        return groups if "".join(groups) == value else [value]
+    if re.fullmatch(r"\d{7,}", value):
+        return re.findall(r"\d{1,3}(?=(?:\d{3})*$)", value)
+    return [value]
+
+
+def masked(text: Any) -> str:
+    """The text with every personal identity code masked."""
+    return mask_hetu("" if text is None else str(text))
+
+
+def install(app: Flask) -> None:
+    """Registers the filters; those that depend on it get the request's language."""
+    spoken: dict[str, Callable[..., str]] = {
+        "moment": moment,
+        "clock": clock,
+        "day": day,
+        "size": size,
+    }
+    for name, show in spoken.items():
+        app.jinja_env.filters[name] = partial(_in_language, show)
+    for name, plain in {
+        "duration": duration,
+        "number": number,
+        "masked": masked,
+        "local_day": local_day,
+    }.items():
+        app.jinja_env.filters[name] = plain
+
+
+def language() -> str:
+    """The request's language, fi or en."""
+    locale = get_locale()
+    return locale.language if locale is not None else "fi"
+
+
+def _in_language(show: Callable[..., str], value: Any) -> str:
+    return "–" if value is None else show(value, language=language())

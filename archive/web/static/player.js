@@ -1,0 +1,181 @@
+// The player of one call. The <audio> element asks an opening's address for ranges; the waveform
+// is drawn from peaks that were made beforehand, so no audio is fetched to draw it. The opening is
+// made by the first press of Play: nothing is opened, and nothing plays, by itself.
+
+import { isForPage } from "./app.js";
+
+const root = document.querySelector("[data-player]");
+const say = root.dataset;
+const form = root.querySelector("form");
+const audio = root.querySelector("[data-audio]");
+const toggle = root.querySelector("[data-toggle]");
+const seek = root.querySelector("[data-seek]");
+const now = root.querySelector("[data-now]");
+const status = root.querySelector("[data-status]");
+const speed = root.querySelector("[data-speed]");
+const duration = Number(say.duration);
+let opening = null; // the request under way, or done, for an opening
+let renewed = 0; // how often an opening was renewed since something last played
+
+// -- time ---------------------------------------------------------------------------------
+
+function clock(seconds) {
+  const whole = Math.floor(seconds);
+  const s = String(whole % 60).padStart(2, "0");
+  const m = Math.floor(whole / 60) % 60;
+  const h = Math.floor(whole / 3600);
+  return h ? `${h}:${String(m).padStart(2, "0")}:${s}` : `${m}:${s}`;
+}
+
+const unit = (name) => new Intl.NumberFormat(say.lang, { style: "unit", unit: name, unitDisplay: "long" });
+const minutes = unit("minute");
+const seconds = unit("second");
+
+function spoken(at) {
+  const whole = Math.floor(at);
+  const m = Math.floor(whole / 60);
+  return (m ? `${minutes.format(m)} ` : "") + seconds.format(whole % 60);
+}
+
+function showTime() {
+  now.textContent = clock(audio.currentTime);
+  if (document.activeElement !== seek || !seek.matches(":active")) seek.value = String(audio.currentTime);
+  seek.setAttribute("aria-valuetext", spoken(audio.currentTime));
+}
+
+// -- opening ------------------------------------------------------------------------------
+
+async function askForOpening() {
+  const answer = await fetch(say.open, {
+    method: "POST",
+    headers: { Accept: "application/json" },
+    body: new URLSearchParams(new FormData(form)),
+  });
+  const body = answer.headers.get("Content-Type")?.startsWith("application/json") ? await answer.json() : {};
+  if (body.page) { location.assign(body.page); return new Promise(() => {}); }
+  if (answer.status === 401 || answer.redirected) { location.reload(); return new Promise(() => {}); }
+  if (!answer.ok || !body.url) throw new Error(String(answer.status));
+  return body.url;
+}
+
+async function open() {
+  opening ??= askForOpening();
+  const url = await opening;
+  if (audio.getAttribute("src") === url) return;
+  const at = audio.currentTime || Number(seek.value) || 0;
+  audio.src = url;
+  audio.playbackRate = Number(speed.value);
+  if (at > 0) audio.currentTime = at;
+}
+
+function fail() {
+  opening = null;
+  status.textContent = say.failed;
+  status.classList.add("bad");
+  toggle.textContent = say.play;
+}
+
+async function play() {
+  try {
+    await open();
+    await audio.play();
+  } catch (error) {
+    if (error.name !== "AbortError") fail();
+  }
+}
+
+const pressed = () => { if (audio.paused) play(); else audio.pause(); };
+
+audio.addEventListener("error", () => {
+  // An opening ends when it is not used for a quarter of an hour: ask for another, once.
+  if (!audio.getAttribute("src")) return;
+  opening = null;
+  if (renewed++ < 1) play(); else fail();
+});
+audio.addEventListener("playing", () => { renewed = 0; });
+
+// -- controls -----------------------------------------------------------------------------
+
+function moveTo(at) {
+  const place = Math.min(Math.max(0, at), duration);
+  if (audio.getAttribute("src")) audio.currentTime = place; else seek.value = String(place);
+  if (!audio.getAttribute("src")) { now.textContent = clock(place); seek.setAttribute("aria-valuetext", spoken(place)); }
+}
+const place = () => (audio.getAttribute("src") ? audio.currentTime : Number(seek.value));
+const skip = (by) => moveTo(place() + by);
+
+function step(by) {
+  speed.selectedIndex = Math.min(Math.max(0, speed.selectedIndex + by), speed.options.length - 1);
+  audio.playbackRate = Number(speed.value);
+}
+
+form.addEventListener("submit", (event) => { event.preventDefault(); pressed(); });
+root.querySelectorAll("[data-skip]").forEach((button) => {
+  button.addEventListener("click", () => skip(Number(button.dataset.skip)));
+});
+seek.disabled = false;
+seek.addEventListener("input", () => moveTo(Number(seek.value)));
+seek.addEventListener("keydown", (event) => {
+  const moves = { ArrowLeft: -5, ArrowRight: 5, PageDown: -30, PageUp: 30, ArrowDown: -5, ArrowUp: 5 };
+  if (event.key in moves) { event.preventDefault(); skip(moves[event.key] * (event.shiftKey ? 3 : 1)); }
+});
+speed.addEventListener("change", () => { audio.playbackRate = Number(speed.value); });
+root.querySelector("[data-volume]").addEventListener("input", (event) => { audio.volume = Number(event.target.value); });
+audio.preservesPitch = true;
+audio.addEventListener("timeupdate", showTime);
+audio.addEventListener("seeking", showTime);
+audio.addEventListener("play", () => { toggle.textContent = say.pause; status.classList.remove("bad"); });
+audio.addEventListener("pause", () => { toggle.textContent = say.play; });
+
+document.addEventListener("keydown", (event) => {
+  if (!isForPage(event)) return;
+  const onButton = event.target.closest?.("button, a, summary, input[type=checkbox]");
+  const far = event.shiftKey ? 15 : 5;
+  const keys = {
+    " ": () => { if (onButton && onButton !== toggle) return false; pressed(); return true; },
+    ArrowLeft: () => { skip(-far); return true; },
+    ArrowRight: () => { skip(far); return true; },
+    ",": () => { step(-1); return true; },
+    ".": () => { step(1); return true; },
+  };
+  if (event.target.type === "range" && event.key !== " ") return;
+  if (event.key in keys && keys[event.key]()) event.preventDefault();
+});
+
+// -- the waveform ---------------------------------------------------------------------------
+
+async function draw() {
+  const [{ default: WaveSurfer }, found] = await Promise.all([import(say.wave), fetch(say.peaks)]);
+  if (!found.ok) return;
+  const { peaks } = await found.json();
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const waves = ["--agent", "--customer"].map(colour);
+  const container = root.querySelector("[data-waveform]");
+  const height = peaks.length > 1 ? 38 : 64;
+  const surfer = WaveSurfer.create({
+    container,
+    media: audio,
+    peaks,
+    duration,
+    height,
+    cspNonce: say.nonce,
+    cursorColor: colour("--ink"),
+    cursorWidth: 1,
+    barWidth: 2,
+    barGap: 1,
+    barRadius: 1,
+    normalize: true,
+    dragToSeek: true,
+    hideScrollbar: true,
+    splitChannels: peaks.map((_, n) => ({
+      height,
+      waveColor: `color-mix(in srgb, ${waves[n % 2]} 45%, transparent)`,
+      progressColor: waves[n % 2],
+    })),
+  });
+  surfer.on("interaction", moveTo);
+  surfer.on("redrawcomplete", () => { container.dataset.drawn = "true"; });
+}
+
+showTime();
+draw().catch(() => { root.querySelector(".waves").hidden = true; });

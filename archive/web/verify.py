@@ -1,0 +1,95 @@
+"""Verifying a contact: one field that knows what was typed, and the customer's contacts."""
+
+from __future__ import annotations
+
+import re
+
+from flask import Blueprint, g, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from archive import permissions
+from archive.formats.identifiers import CASE_NUMBER, find_hetu, normalise_metering_point
+from archive.model import Scope
+from archive.web import desk, pane
+from archive.web import kept as keeping
+from archive.web.kept import Kept
+
+pages = Blueprint("verify", __name__)
+LONGEST = 320
+PHONE = re.compile(r"(\+|00?)[\d\s()/-]{6,}")
+
+
+@pages.get("/verify")
+def form() -> str:
+    """The field alone."""
+    permissions.require(g.actor, Scope.SEARCH)
+    return render_template("verify.html", problem=None, listing=None)
+
+
+@pages.post("/verify")
+def look_up() -> Response | tuple[str, int]:
+    """Keeps the question under an opaque address and goes there."""
+    permissions.require(g.actor, Scope.SEARCH)
+    typed = request.form.get("contact", "").strip()[:LONGEST]
+    problem = _problem(typed)
+    if problem:
+        return render_template("verify.html", problem=problem, listing=None), 422
+    name, value = _best(typed)
+    kept = Kept(desk="verify", asked={"contact": typed}, query={name: value})
+    token = keeping.keep(desk.archive_(), g.actor, kept)
+    return redirect(url_for("verify.contacts", token=token), 303)
+
+
+@pages.get("/verify/<token>")
+def contacts(token: str) -> str:
+    """The customer's contacts, newest first, the newest one beside the list."""
+    kept = desk.kept_or_404(token, "verify")
+    listing = desk.turn(token, kept, request.args.get("page", 1, int) - 1)
+    if not listing.rows:
+        return render_template("verify.html", problem=None, listing=listing)
+    newest = desk.archive_().describe(g.actor, listing.rows[0].view.id)
+    return pane.show(newest, kept=kept, token=token, listing=listing)
+
+
+def candidates(typed: str) -> list[tuple[str, str]]:
+    """What the text may be, likeliest first: (field of a query, value)."""
+    bare = "".join(typed.split())
+    if "@" in bare:
+        return [("email", bare)]
+    if CASE_NUMBER.fullmatch(bare):
+        return [("case", bare), ("customer", bare)]
+    if re.fullmatch(r"\d{18}", bare) and normalise_metering_point(bare):
+        return [("metering_point", bare)]
+    if typed.startswith("+"):
+        return [("phone", typed)]
+    if PHONE.fullmatch(typed):
+        return [("phone", typed), ("customer", bare)]
+    if re.fullmatch(r"[\d\s-]{7,}", typed):
+        return [("customer", bare), ("phone", typed)]
+    return [("customer", bare)]
+
+
+def _best(typed: str) -> tuple[str, str]:
+    """The first reading under which there is anything, else the likeliest that is allowed."""
+    allowed = _allowed(typed)
+    for name, value in allowed if len(allowed) > 1 else ():
+        if desk.archive_().find(g.actor, desk.to_query({name: value}), limit=1).items:
+            return name, value
+    return allowed[0]
+
+
+def _allowed(typed: str) -> list[tuple[str, str]]:
+    """The readings that name a customer, where the reader's group must name one."""
+    found = candidates(typed)
+    if not permissions.needs_customer(g.actor):
+        return found
+    return [f for f in found if permissions.names_customer(desk.to_query(dict([f])))]
+
+
+def _problem(typed: str) -> str | None:
+    """Why the text is not searched by: "empty", "hetu", "short"."""
+    if not typed:
+        return "empty"
+    if find_hetu(typed):
+        return "hetu"
+    return None if _allowed(typed) else "short"

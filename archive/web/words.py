@@ -1,0 +1,112 @@
+"""The words of the model in the reader's language. Knows no request beyond its language."""
+
+from __future__ import annotations
+
+from flask_babel import lazy_gettext as _
+from flask_babel.speaklater import LazyString
+
+from archive.errors import ArchiveError
+
+KINDS = {"call": _("Call"), "email": _("Email")}
+DIRECTIONS = {"inbound": _("Incoming"), "outbound": _("Outgoing"), "internal": _("Internal")}
+PURPOSES = {
+    "verification": _("Verifying a contact"),
+    "complaint": _("Handling a complaint"),
+    "quality": _("Developing the service"),
+    "access-request": _("Answering an access request"),
+    "authority": _("Request of an authority"),
+}
+GROUPS = {
+    "customer-service": _("Customer service"),
+    "complaints": _("Complaint handling"),
+    "dpo": _("Data protection"),
+    "admin": _("Administration"),
+}
+SCOPES = {
+    "ingest": _("Deliver recordings"),
+    "search": _("Search"),
+    "read": _("Read metadata"),
+    "open": _("Open recordings"),
+    "erase": _("Erase"),
+    "cases": _("Complaint cases"),
+    "expiry": _("Expiry"),
+    "admin": _("Administer"),
+}
+REASONS = {
+    "customer": _("customer number"),
+    "caller": _("caller"),
+    "callee": _("called number"),
+    "sender": _("sender"),
+    "recipient": _("recipient"),
+    "metering_point": _("metering point"),
+    "case": _("complaint case"),
+    "text": _("words"),
+}
+CHANNELS = {"agent": _("Agent"), "customer": _("Customer")}
+
+# What happened and what can be done now, by the error's class; the rest by status.
+ERRORS: dict[str, tuple[LazyString, LazyString]] = {
+    "NotFound": (
+        _("No such recording"),
+        _(
+            "The recording does not exist, or it is not visible to you. Recordings are destroyed "
+            "one year after the contact."
+        ),
+    ),
+    "Forbidden": (
+        _("You have no right to do this"),
+        _("Your group's rights do not cover it. If your work needs it, ask your supervisor."),
+    ),
+    "CaseRequired": (
+        _("The recording does not belong to this complaint case"),
+        _("Give the number of an open case, or add the recording to the case first."),
+    ),
+    "PurposeRequired": (
+        _("State the purpose"),
+        _("A recording is opened only for a stated purpose."),
+    ),
+    "StaleForm": (
+        _("The page was out of date"),
+        _("Nothing was changed. Go back, reload the page and try again."),
+    ),
+    "TooManyAttempts": (
+        _("Too many failed attempts"),
+        _("Wait a quarter of an hour and try again, or ask an administrator for a login link."),
+    ),
+    "StoreUnavailable": (
+        _("Recordings cannot be opened right now"),
+        _("The storage does not answer. Nothing was lost; try again in a moment."),
+    ),
+    "CatalogueUnavailable": (
+        _("The archive does not answer right now"),
+        _("The database is away. Nothing was lost; try again in a moment."),
+    ),
+    "IndexDamaged": (
+        _("Search is being repaired"),
+        _("The index of some month is being rebuilt. Try again in a few minutes."),
+    ),
+}
+STATUSES: dict[int, tuple[LazyString, LazyString]] = {
+    400: (_("The request was not understood"), _("Go back and check what you entered.")),
+    401: (_("Log in"), _("You are not logged in, or the session has ended.")),
+    403: ERRORS["Forbidden"],
+    404: (
+        _("Page not found"),
+        _("There is nothing at this address. Start again from the search."),
+    ),
+    405: (_("The request was not understood"), _("Go back and check what you entered.")),
+    413: (_("Too large"), _("The form was too large to be received.")),
+    422: (_("Something is missing or wrong"), _("Go back and check what you entered.")),
+    429: (_("The service is busy"), _("Wait a moment and try again.")),
+    503: (_("The archive does not answer right now"), _("Try again in a moment.")),
+}
+OTHERWISE = (
+    _("Something went wrong"),
+    _("The fault is ours and has been logged. Try again; if it recurs, tell an administrator."),
+)
+
+
+def of_error(error: ArchiveError) -> tuple[LazyString, LazyString]:
+    """Title and advice for a person who met the error."""
+    named = ERRORS.get(type(error).__name__)
+    return named or STATUSES.get(error.status, OTHERWISE)
