@@ -162,4 +162,3 @@ def _socket_folder(home: Path) -> Path:
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     base = runtime if runtime and len(runtime) < 40 and Path(runtime).is_dir() else None
     return Path(tempfile.mkdtemp(prefix="contact-archive-", dir=base))
-

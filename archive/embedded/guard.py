@@ -125,7 +125,7 @@ class Guard:
             if word != b"k":
                 return True
             self._keep = True
-        return os.getppid() != self._options.owner
+        return os.getppid() != int(self._options.owner)
 
     def _wait_before_restart(self) -> bool:
         until = time.monotonic() + self._pause_s

@@ -14,10 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
-
 import psycopg
 
-from archive.embedded.guard import REFUSED
 from archive.embedded.process import Guarded, fresh_log
 from archive.errors import PartFailed
 
@@ -154,7 +152,9 @@ class Postgres:
         return True
 
     def _url(self, database: str) -> str:
-        return f"postgresql://{ROLE}@/{database}?host={quote(str(self._sockets), safe='')}&port={PORT}"
+        return (
+            f"postgresql://{ROLE}@/{database}?host={quote(str(self._sockets), safe='')}&port={PORT}"
+        )
 
     def stop(self) -> None:
         if self._server is not None:
@@ -174,9 +174,7 @@ def find_way(home: Path, guarded: Callable[[str, list[str], Way], Guarded]) -> W
     way = Way("namespace", data, binaries_for(data))
     if not _namespace_works(way, guarded):
         way = _system_user_way(SYSTEM_FOLDER / secrets.token_hex(8))
-    remembered.write_text(
-        json.dumps({"way": way.name, "data": str(way.data)}), encoding="utf-8"
-    )
+    remembered.write_text(json.dumps({"way": way.name, "data": str(way.data)}), encoding="utf-8")
     remembered.chmod(0o600)
     return way
 

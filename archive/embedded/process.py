@@ -18,8 +18,8 @@ GUARD_EXTRA_S = 10.0  # for the guard to insist
 class Guarded:
     """A command under its own guard (see guard.py), in a session of its own.
 
-    `log` is appended to. Stopped by `stop_signal`, killed `stop_s` later. `user` is "uid:gid"; `namespace` runs it as *nobody* of a user
-    namespace, with this user's files.
+    `log` is appended to. Stopped by `stop_signal`, killed `stop_s` later. `user` is "uid:gid";
+    `namespace` runs it as *nobody* of a user namespace, with this user's files.
     """
 
     def __init__(
@@ -52,7 +52,8 @@ class Guarded:
             start_new_session=True,  # a Ctrl-C in the terminal must not reach it
         )
 
-    def wait_until(self, ready: Callable[[], bool], *, limit_s: float, say: Callable[[str], None]
+    def wait_until(
+        self, ready: Callable[[], bool], *, limit_s: float, say: Callable[[str], None]
     ) -> None:
         """Returns when `ready()`; PartFailed when the process ends first or the time is over."""
         started = told = time.monotonic()

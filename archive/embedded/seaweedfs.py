@@ -17,8 +17,10 @@ from random import SystemRandom
 from typing import Any
 
 from archive.embedded.process import Guarded, fresh_log
-from archive.errors import ArchiveError, PartFailed, StoreUnavailable
+from archive.embedded.volumes import mend_volumes
+from archive.errors import PartFailed, StoreUnavailable
 from archive.storage.address import place_of
+from archive.storage.journals import Journals
 from archive.storage.s3 import S3Store
 
 NAME = "SeaweedFS"
@@ -33,6 +35,7 @@ READY_S = 180.0  # after kill -9 it took 18-24 s
 # On SIGTERM its volumes close at once; then its filer waits for ever to write a change log,
 # which nobody reads, to the volumes that are gone. What it acknowledged is on the disk.
 STOP_S = 2.0
+TOOL_S = 120.0
 STARTS = 3  # with other ports, should one be taken between the look and the start
 FSYNC_COMMAND = "fs.configure -locationPrefix=/buckets/ -fsync -apply"
 
@@ -66,6 +69,8 @@ class SeaweedFS:
             self._state["ports"] = free_ports()
             self._state.save()
         self._write_configuration()
+        for name in mend_volumes(self.folder, index=self._index_anew):
+            self._say(f"{NAME}: volume {name} was indexed anew")
         self._server = self._start()
 
     def _start(self) -> Guarded:
@@ -140,21 +145,30 @@ class SeaweedFS:
     def wait(self) -> str:
         """The address of the bucket, when it takes objects and keeps what it acknowledges."""
         self._say(f"waiting for {NAME}")
-        for attempt in range(1, STARTS + 1):
-            assert self._server is not None
-            try:
-                self._server.wait_until(self._answers, limit_s=READY_S, say=self._say)
-                break
-            except PartFailed:
-                self._server.stop()
-                if attempt == STARTS or not self._port_was_taken():
-                    raise
-                self._state["ports"] = free_ports()
-                self._state.save()
-                self._server = self._start()
-        self._server.keep()
+        server = self._ready_server()
+        server.keep()
         self._make_durable()
         return self._url()
+
+    def _ready_server(self) -> Guarded:
+        """The server that answers; begins with other ports where one of them was taken."""
+        assert self._server is not None
+        for _ in range(STARTS):
+            try:
+                self._server.wait_until(self._answers, limit_s=READY_S, say=self._say)
+                return self._server
+            except PartFailed:
+                self._server.stop()
+                if not self._port_was_taken():
+                    raise
+            self._state["ports"] = free_ports()
+            self._state.save()
+            fresh_log(self._log)
+            self._server = self._start()
+        raise PartFailed(part=NAME, reason=f"its ports were taken {STARTS} times")
+
+    def _index_anew(self, volume: Path) -> None:
+        self._weed("fix", str(volume))
 
     def _answers(self) -> bool:
         store = S3Store(place_of(self._url(), self.access_key, self.secret_key))
@@ -182,27 +196,37 @@ class SeaweedFS:
         answer = self.shell(FSYNC_COMMAND, "fs.configure")
         if not re.search(r'"fsync":\s*true', answer):
             raise PartFailed(part=NAME, reason="it does not take the setting fsync")
+        Journals(self.folder).settle()  # else a power cut could forget what is marked here
         self._state["fsync"] = True
         self._state.save()
 
     def shell(self, *commands: str) -> str:
         """What `weed shell` answers to `commands`."""
         ports = self._state["ports"]
-        done = subprocess.run(
-            [
-                weed(),
-                "shell",
-                f"-master={HOST}:{ports['master']}.{ports['master'] + GRPC_OFFSET}",
-                f"-filer={HOST}:{ports['filer']}.{ports['filer'] + GRPC_OFFSET}",
-            ],
-            input="\n".join([*commands, "exit", ""]),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env=self._environment(),
-            cwd=self.folder,
-            check=False,
+        return self._weed(
+            "shell",
+            f"-master={HOST}:{ports['master']}.{ports['master'] + GRPC_OFFSET}",
+            f"-filer={HOST}:{ports['filer']}.{ports['filer'] + GRPC_OFFSET}",
+            words="\n".join([*commands, "exit", ""]),
         )
+
+    def _weed(self, *arguments: str, words: str = "") -> str:
+        """Runs a tool of SeaweedFS to its end; what it said."""
+        try:
+            done = subprocess.run(
+                [weed(), "-logtostderr=true", *arguments],
+                input=words,
+                capture_output=True,
+                text=True,
+                timeout=TOOL_S,
+                env=self._environment(),
+                cwd=self.folder,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise PartFailed(
+                part=NAME, reason=f"`weed {arguments[0]}` not done within {TOOL_S:g} s"
+            ) from None
         return done.stdout + done.stderr
 
     def stop(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from archive.config import Config, running_parts
@@ -18,7 +19,11 @@ DEFAULT_REGION = "us-east-1"
 
 def store_from(config: Config) -> S3Store:
     """See `archive.storage.open_store`."""
-    store = _configured(config) if config.store_url else _embedded(config)
+    parts = running_parts(config.home)
+    if not config.store_url and not parts:
+        raise NotRunning(home=config.home)
+    is_embedded = config.store_url in {"", parts.get("store_url")}
+    store = _embedded(parts) if is_embedded else _configured(config)
     store.make_bucket()
     return store
 
@@ -31,10 +36,8 @@ def _configured(config: Config) -> S3Store:
     return S3Store(place)
 
 
-def _embedded(config: Config) -> S3Store:
-    parts = running_parts(config.home)
-    if not parts:
-        raise NotRunning(home=config.home)
+def _embedded(parts: dict[str, Any]) -> S3Store:
+    """What the embedded server acknowledges is also brought to the disk, and its disk watched."""
     folder = Path(parts["store_folder"])
     return S3Store(
         place_of(parts["store_url"], parts["store_access_key"], parts["store_secret_key"]),

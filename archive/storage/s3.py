@@ -11,19 +11,19 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import islice
-from typing import IO, Any, cast
+from typing import Any, BinaryIO, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 import certifi
 import urllib3
 from minio import Minio
-from minio.credentials import Credentials
+from minio.credentials.credentials import Credentials
 from minio.deleteobjects import DeleteObject
 from minio.error import MinioException, S3Error
 from minio.signer import sign_v4_s3
@@ -99,7 +99,7 @@ class S3Store:
                 result = self._minio.put_object(
                     bucket_name=self._place.bucket,
                     object_name=_usable(key),
-                    data=cast("IO[bytes]", body),
+                    data=cast("BinaryIO", body),
                     length=-1,
                     part_size=PART_BYTES,
                     num_parallel_uploads=1,
@@ -180,7 +180,7 @@ class S3Store:
                 self._settle()
         return deleted
 
-    def _delete_batch(self, keys: list[str]) -> int:
+    def _delete_batch(self, keys: Sequence[str]) -> int:
         doomed = [DeleteObject(key) for key in keys]
         if self._is_versioned():
             doomed = [
@@ -222,9 +222,7 @@ class S3Store:
             if self._minio.bucket_exists(bucket_name=self._place.bucket):
                 return
             try:
-                self._minio.make_bucket(
-                    bucket_name=self._place.bucket, location=self._place.region
-                )
+                self._minio.make_bucket(bucket_name=self._place.bucket, location=self._place.region)
             except S3Error as error:
                 if error.code not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
                     raise
@@ -371,7 +369,7 @@ class _Rest:
 class _Retry(urllib3.Retry):
     """Once more when a kept connection turns out to be dead; never after waiting in vain."""
 
-    def increment(self, *args: Any, **facts: Any) -> urllib3.Retry:
+    def increment(self, *args: Any, **facts: Any) -> _Retry:
         error = facts.get("error")
         if isinstance(error, urllib3.exceptions.ReadTimeoutError):
             raise error
