@@ -338,13 +338,13 @@ def _error_code(
 ) -> str | None:
     """Why there is no sound or less than there should be; None where all is well."""
     if not decodes:
-        if report.error_code == "incomplete" and piped:
+        if report.failure == "incomplete" and piped:
             return "needs-seek"
-        return report.error_code or "no-samples"
+        return report.failure or ("damaged" if report.damaged else "no-samples")
     missing = (report.claimed_duration_s or 0.0) - (waveform.duration_s or 0.0)
     if missing > max(_DIFFERS_S, _DIFFERS * (report.claimed_duration_s or 0.0)):
         return "truncated"
-    return "damaged" if report.error_code else None
+    return "damaged" if report.damaged else None
 
 
 _MAGIC = frozenset(

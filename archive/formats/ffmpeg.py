@@ -77,7 +77,8 @@ class Report:
     sample_rate_hz: int | None
     channels: int | None
     claimed_duration_s: float | None
-    error_code: str | None  # why nothing came out, or "damaged" where something was skipped
+    failure: str | None  # why nothing came out, if nothing did
+    damaged: bool  # some of it was skipped
 
 
 @lru_cache(maxsize=1)
@@ -169,15 +170,16 @@ def report(said: str) -> Report:
     """The facts in what ffmpeg printed, and a stable code for what went wrong."""
     container = _INPUT.search(said)
     stream = _STREAM.search(said)
-    facts = stream.group(2) if stream else ""
+    codec, facts = stream.groups() if stream else (None, "")
     rate = re.search(r", ([0-9]{1,7}) Hz", facts)
     return Report(
         container=container.group(1) if container else None,
-        codec=stream.group(1) if stream and stream.group(1) != "none" else None,
+        codec=codec if codec != "none" else None,
         sample_rate_hz=int(rate.group(1)) or None if rate else None,
         channels=_channels(facts),
         claimed_duration_s=_duration(said),
-        error_code=_error_code(said),
+        failure=_failure(said, codec=codec),
+        damaged=_DAMAGE.search(_without_harmless(said)) is not None,
     )
 
 
@@ -240,22 +242,35 @@ _DURATION = re.compile(
 _LAYOUTS = {"mono": 1, "stereo": 2, "2.1": 3, "3.0": 3, "4.0": 4, "quad": 4, "5.0": 5, "5.1": 6}
 _REASONS = (
     (r"Cannot allocate memory|Error allocating|out of memory", "memory-limit"),
-    (r"not on whitelist|Protocol .{0,40} not on", "format-refused"),
+    (r"Format not on whitelist|Protocol .{0,40} not on whitelist", "format-refused"),
     (r"moov atom not found", "incomplete"),
     (r"matches no streams|does not contain any stream", "no-audio"),
-    (r"[Nn]o decoder|Decoder .{0,60} not found|Unknown decoder|not whitelisted", "codec-unknown"),
-    (r"[Ee]ncrypt|DRM|drm", "encrypted"),
-    (r"Invalid data found when processing input", "unrecognised"),
+    (r"no decoder found", "codec-unknown"),
+    (r"Not yet implemented", "unsupported"),
+    (r"\[(?:error|fatal)\] .{0,80}Invalid data found", "unrecognised"),
+)
+# A decoder or demuxer that skipped something. Not these: a picture that is not decoded, a title
+# in a strange alphabet, an encoder that got too little to begin with.
+_DAMAGE = re.compile(
+    r"\[dec:[^\]\n]{1,80}\] \[(?:error|fatal)\]|Error during demuxing|: partial file"
+    r"|corrupt input packet|Error while decoding|Truncat"
 )
 
 
-def _error_code(said: str) -> str | None:
-    if not re.search(r"^(?:\[[^\n\]]{1,80}\] )?\[(?:error|fatal|panic)\] ", said, re.MULTILINE):
-        return None
+def _failure(said: str, *, codec: str | None) -> str | None:
+    if codec and f"Codec ({codec}) not on whitelist" in said:
+        return "codec-refused"
     for pattern, code in _REASONS:
         if re.search(pattern, said):
-            return code
-    return "damaged"
+            return "damaged" if codec and code == "unrecognised" else code
+    return None
+
+
+def _without_harmless(said: str) -> str:
+    """A recorder that streams its WAV writes no length; the last packet is then short."""
+    if "Ignoring maximum wav data size" in said:
+        return said.replace("corrupt input packet", "")
+    return said
 
 
 def _duration(said: str) -> float | None:

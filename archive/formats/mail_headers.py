@@ -25,6 +25,9 @@ _FIELD_MAX = 64 * 1024  # characters of one field's value that are read
 _NAME = re.compile(rb"[!-9;-~]+[ \t]*:")
 _ENCODED = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?(.*?)\?=", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\u2028\u2029]+")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_ADDRESS_MAX = 500  # characters
+_DATE_MAX = 200
 _SURROGATE = re.compile(r"[\ud800-\udfff\x00]")
 
 
@@ -42,11 +45,13 @@ def parse_fields(block: bytes) -> tuple[Message, bool]:
     A line that is neither a field nor a continuation would end the header for `email`, and with
     it date and addresses below: it is dropped instead.
     """
-    kept: list[bytes] = []
+    kept: list[bytearray] = []
     dropped = False
     for line in re.split(rb"\r\n|\n|\r", block):
-        if _NAME.match(line) or (line[:1] in (b" ", b"\t") and kept):
-            kept.append(re.sub(rb"^([!-9;-~]+)[ \t]+:", rb"\1:", line))
+        if line[:1] in (b" ", b"\t") and kept:
+            kept[-1] += line  # unfolded here: `email` leaves line ends in parameters
+        elif _NAME.match(line):
+            kept.append(bytearray(re.sub(rb"^([!-9;-~]+)[ \t]+:", rb"\1:", line)))
         elif line.strip():
             dropped = True
     return BytesHeaderParser(policy=compat32).parsebytes(b"\n".join(kept) + b"\n\n"), dropped
@@ -134,9 +139,14 @@ def message_ids(values: Sequence[str]) -> list[str]:
 def date(raw: str) -> datetime | None:
     """The moment in UTC; None where it cannot be read. Without a zone it counts as UTC."""
     cleaned = re.sub(r"\([^()]*\)", " ", clean(decode_words(raw)))
-    for attempt in (cleaned, re.sub(r"([0-9])\.([0-9]{2})\.([0-9]{2})", r"\1:\2:\3", cleaned)):
+    dotted = re.sub(r"([0-9])\.([0-9]{2})\.([0-9]{2})", r"\1:\2:\3", cleaned)
+    for read, given in (
+        (parsedate_to_datetime, cleaned),
+        (parsedate_to_datetime, dotted),
+        (datetime.fromisoformat, cleaned),
+    ):
         try:
-            found = parsedate_to_datetime(" ".join(attempt.split()))
+            found = read(" ".join(given.split())[:_DATE_MAX])
             aware = found if found.tzinfo else found.replace(tzinfo=UTC)
             return aware.astimezone(UTC)
         except (ValueError, TypeError, IndexError, OverflowError, AttributeError):
@@ -166,6 +176,7 @@ def _eight_bit(value: str) -> str:
 
 def _split(value: str) -> Iterator[str]:
     """The items of an address list: commas, semicolons and group names outside quotes divide."""
+    value = _ENCODED.sub(_shielded, value)
     item: list[str] = []
     quoted, angle, depth, skip = False, False, 0, False
     for character in value:
@@ -199,28 +210,61 @@ def _split(value: str) -> Iterator[str]:
         yield "".join(item)
 
 
+def _shielded(word: re.Match[str]) -> str:
+    """An encoded word with the characters that divide lists written as =XX."""
+    if word.group(2) in "bB":
+        return word.group()
+    payload = re.sub(r'[,;:<>()@"\\\\]', lambda m: f"={ord(m.group()):02X}", word.group(3))
+    return f"=?{word.group(1)}?Q?{payload}?="
+
+
 def _address(item: str) -> Address | None:
-    """One `name <address>`, `address (name)` or bare address; None where there is no @."""
-    comments = re.findall(r"\(([^()]*)\)", item)
-    outside = re.findall(r"<([^<>]*@[^<>]*)>", _unquoted(item)) or re.findall(
-        r"<([^<>]*@[^<>]*)>", item
-    )
-    if outside:
-        name = item[: item.rindex("<" + outside[-1] + ">")] if outside[-1] in item else item
-        address = outside[-1]
+    """One `name <address>`, `address (name)` or bare address; None where there is no address."""
+    outside, comment = _without_comments(item)
+    hidden = _QUOTED.sub(lambda match: "_" * len(match.group()), outside)
+    start = hidden.rfind("<")
+    if start >= 0:
+        stop = hidden.find(">", start)
+        name, found = outside[:start], outside[start + 1 : stop if stop >= 0 else None]
     else:
-        address = re.sub(r"\([^()]*\)", " ", item).strip().strip("<>")
-        name = comments[-1] if comments else ""
-        words = [word for word in address.split() if "@" in word]
-        if len(address.split()) > 1 and '"' not in address and words:
-            address = words[-1].strip("<>")
-    address = readable(re.sub(r'^"(.*)"(?=@[^@]*$)', r"\1", "".join(address.strip())))
-    address = re.sub(r"\s*@\s*", "@", address).lower()
-    if "@" not in address[1:-1] or len(address) > 500:
+        name, found = comment, outside
+        words = [word for word in hidden.split() if "@" in word]
+        if words and re.search(r"[^\s.@]\s+[^\s.@]", hidden):  # words before a bare address
+            found = words[-1].removeprefix("[mailto:")
+            name = name or outside[: hidden.rindex(words[-1])]
+    address = _bare(found)
+    if "@" not in address[1:-1] or len(address) > _ADDRESS_MAX:
         return None
     shown = readable(re.sub(r"\\(.)", r"\1", name.strip().strip('"')))
-    return Address(shown.strip("\"' ")[:500], address)
+    return Address(shown.strip("\"' ")[:_ADDRESS_MAX], address)
 
 
-def _unquoted(item: str) -> str:
-    return re.sub(r'"(?:[^"\\]|\\.)*"', lambda match: " " * len(match.group()), item)
+def _bare(found: str) -> str:
+    """An address without route, quotes and the blanks that old mail has around its dots."""
+    address = re.sub(r"^\s*@[^:]*:", "", found)
+    address = re.sub(r"\s*([.@])\s*", r"\1", readable(address))
+    address = re.sub(r'^"(.*)"(?=@[^@]*$)', r"\1", address).strip("<> '").lower()
+    return address.removesuffix("]").removeprefix("mailto:") if "[" not in address else address
+
+
+def _without_comments(item: str) -> tuple[str, str]:
+    """The text outside (comments), which nest, and the last comment's words."""
+    kept: list[str] = []
+    comment: list[str] = []
+    depth, quoted, skip = 0, False, False
+    for character in item:
+        if skip:
+            skip = False
+        elif character == "\\":
+            skip = True
+        elif character == '"' and not depth:
+            quoted = not quoted
+        elif character == "(" and not quoted:
+            depth += 1
+            comment = [] if depth == 1 else comment
+            continue
+        elif character == ")" and depth:
+            depth -= 1
+            continue
+        (comment if depth else kept).append(character)
+    return "".join(kept), "".join(comment)

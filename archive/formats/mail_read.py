@@ -26,6 +26,7 @@ _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _HEADER_SENT_MAX = 1024 * 1024
 # Characters that turn the direction of writing and so disguise an extension, and invisible ones.
 _DISGUISE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_NOT_TEXT = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _UNSAFE_IN_NAMES = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*\u2028\u2029]')
 _EXTENSIONS = mimetypes.MimeTypes(filenames=())  # the built-in table: the system's is not read
 
@@ -143,7 +144,8 @@ class _Body:
             rich = html_to_text("\n".join(self.rich)[:HTML_MAX])
             if len(plain.split()) * 5 < len(rich.split()):
                 plain = rich
-        return headers.clean("\n\n".join(filter(None, (plain, *self.attached))))[:TEXT_MAX]
+        words = "\n\n".join(filter(None, (plain, *self.attached)))
+        return _NOT_TEXT.sub("", headers.clean(words))[:TEXT_MAX]
 
     def html(self) -> str | None:
         return headers.clean("\n".join(self.rich))[:HTML_MAX] if self.rich else None
