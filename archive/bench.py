@@ -148,7 +148,7 @@ def rig(*, web_workers: int = 2, web_threads: int = 8) -> Iterator[Rig]:
                     scopes=[Scope.INGEST, Scope.OPEN, Scope.SEARCH],
                     source="bench",
                     lines=None,
-                    purpose=Purpose.VERIFICATION.value,
+                    purpose=[Purpose.VERIFICATION],
                 )
                 with _web(environment, port):
                     yield Rig(assembly, parts, port=port, token=token)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import click
 
-from archive import __version__, audit, firstrun, rebuild, supervisor
+from archive import __version__, audit, rebuild
 from archive.archive import SYSTEM, complete_descriptor
 from archive.assembly import Assembly, assemble, utc_now, with_parts
 from archive.config import Config, describe_settings
@@ -83,6 +83,8 @@ def _with_archive(command: F) -> F:
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the web service.")
 def up(demo: bool, port: int | None) -> None:
     """Run everything here: embedded parts, web service and worker, until Ctrl-C."""
+    from archive import firstrun, supervisor
+
     config = supervisor.free_port_or(Config.from_env(os.environ), port)
     links: list[tuple[str, str]] = []
 
@@ -214,10 +216,12 @@ def token() -> None:
 @click.option("--line", "lines", multiple=True, help="Only this service line; repeatable.")
 @click.option(
     "--purpose",
-    default=Purpose.VERIFICATION.value,
+    "purposes",
+    multiple=True,
+    default=[Purpose.VERIFICATION.value],
     show_default=True,
     type=click.Choice([p.value for p in Purpose]),
-    help="What it may open for.",
+    help="What it may open for; repeatable.",
 )
 @_with_archive
 def token_create(
@@ -226,7 +230,7 @@ def token_create(
     scopes: tuple[str, ...],
     source: str | None,
     lines: tuple[str, ...],
-    purpose: str,
+    purposes: tuple[str, ...],
 ) -> None:
     """Create a token; it is printed once, as the last word."""
     made = assembly.people.create_token(
@@ -234,7 +238,7 @@ def token_create(
         scopes=[Scope(scope) for scope in scopes],
         source=source,
         lines=list(lines) or None,
-        purpose=purpose,
+        purpose=[Purpose(p) for p in purposes],
     )
     click.echo(f"Token {name}, shown only now: {made}")
 

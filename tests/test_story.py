@@ -21,7 +21,7 @@ from archive.errors import (
     OlderThanRetention,
 )
 from archive.model import Actor, Purpose, Query
-from tests.conftest import Clock
+from tests.clock import Clock
 from tests.media import mail, wav
 
 READER = replace(SYSTEM, purposes=frozenset(Purpose))

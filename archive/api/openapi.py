@@ -8,6 +8,7 @@ from flask import Blueprint, Response, jsonify
 
 from archive import __version__
 from archive.model import Direction, Kind, Purpose, State
+from archive.web.gate import public
 
 JSON = "application/json"
 _ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
@@ -20,6 +21,7 @@ def add_routes(api: Blueprint) -> None:
     api.add_url_rule("/openapi.json", view_func=openapi)
 
 
+@public
 def openapi() -> Response:
     """This description."""
     return jsonify(document())

@@ -13,7 +13,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from archive.archive import Archive
-from tests.conftest import Clock
+from tests.clock import Clock
 from tests.machine import Machine
 
 WAV = b"RIFF\x24\x00\x00\x00WAVEfmt " + b"\x00" * 200
@@ -182,7 +182,7 @@ def test_a_reference_that_was_erased_is_refused_until_its_year_is_over(
     assert list(archive.store.list("recordings/")) == []
 
 
-@pytest.mark.parametrize("given", ["future", "1999-12-31T23:59:59Z", "untrusted"])
+@pytest.mark.parametrize("given", ["future", "1999-12-31T12:00:00Z", "untrusted"])
 def test_an_impossible_contact_time_is_replaced_by_arrival_and_kept_beside(
     machine: Machine, clock: Clock, given: str
 ) -> None:
@@ -294,7 +294,8 @@ def test_a_body_cut_short_is_no_recording(machine: Machine, clock: Clock, archiv
     answer = machine.client.post(
         "/api/v1/emails?source=pbx&mailbox=a@example.com&direction=inbound",
         input_stream=io.BytesIO(b"Subject: x\r\n\r\nhalf"),
-        headers=machine.headers | {"Content-Length": "1000"},
+        environ_overrides={"CONTENT_LENGTH": "1000"},
+        headers=machine.headers,
     )
     assert answer.status_code == 400
     assert list(archive.store.list("recordings/")) == []

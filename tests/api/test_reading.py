@@ -9,7 +9,7 @@ import pytest
 
 from archive.archive import Archive
 from tests.api.test_delivery import metadata, post_call, post_email
-from tests.conftest import Clock
+from tests.clock import Clock
 from tests.machine import Machine
 from tests.media import wav
 
