@@ -25,6 +25,7 @@ from archive.model import CallDescription
 _BLOCK = 256 * 1024
 _SAID_MAX = 64 * 1024  # of what ffmpeg prints
 _HEAD = 4096
+_NO_LENGTH = 0x7FFF0000  # bytes; a WAV that claims as many claims nothing
 _DIFFERS_S, _DIFFERS = 0.5, 0.03  # shorter than claimed by more than both: truncated
 
 
@@ -117,8 +118,9 @@ def decode_call(
     finally:
         if in_memory and held is not None:
             memory_budget.give_back(held)
+    report = ffmpeg.report(run.said, streamed=_is_streamed_wav(head))
     description = _described(
-        ffmpeg.report(run.said), run.waveform, claimed_duration_s, run.ended_by, piped=not in_memory
+        report, run.waveform, claimed_duration_s, run.ended_by, piped=not in_memory
     )
     return DecodedCall(description, run.waveform.json())
 
@@ -242,21 +244,27 @@ class _Run:
             for thread in threads:
                 thread.join()
             watchdog.cancel()
+            watchdog.join()
         if self._failure is not None:
             raise self._failure
         if code == sandbox.EXIT_UNUSABLE:
             raise MediaUnusable(code="decoder-not-startable")
-        if code < 0 and self.ended_by is None:
-            self.ended_by = "cpu-limit" if -code == signal.SIGXCPU else "killed"
+        if self.ended_by is None and (code == -signal.SIGXCPU or ffmpeg.ran_out_of_time(self.said)):
+            self.ended_by = "cpu-limit"
+        elif self.ended_by is None and code < 0:
+            self.ended_by = "killed"
 
     def _guard(self, work: Callable[..., None], *arguments: object) -> None:
         """Runs `work`; what it raises ends the decoder and is kept for the caller."""
         try:
             work(*arguments)
         except BaseException as failure:
-            with self._lock:
-                self._failure = self._failure or failure
-            self._end(None)
+            self._fail(failure)
+
+    def _fail(self, failure: BaseException) -> None:
+        with self._lock:
+            self._failure = self._failure or failure
+        self._end(None)
 
     def _end(self, code: str | None) -> None:
         assert self._process is not None  # noqa: S101
@@ -279,11 +287,12 @@ class _Run:
             try:
                 if reader.peek(1):
                     self._playback(reader)
-            finally:
-                # The rest is taken though nobody wants it, or the decoder would wait for ever.
-                with suppress(ValueError, OSError):
-                    while pipe.read(_BLOCK):
-                        pass
+            except BaseException as failure:
+                self._fail(failure)  # ends the decoder, so that there is an end to drain to
+            # The rest is taken though nobody wants it, or the decoder would wait for ever.
+            with suppress(ValueError, OSError):
+                while pipe.read(_BLOCK):
+                    pass
 
     def _listen(self) -> None:
         assert self._process is not None and self._process.stderr is not None  # noqa: S101
@@ -345,6 +354,14 @@ def _error_code(
     if missing > max(_DIFFERS_S, _DIFFERS * (report.claimed_duration_s or 0.0)):
         return "truncated"
     return "damaged" if report.damaged else None
+
+
+def _is_streamed_wav(head: bytes) -> bool:
+    """A recorder that cannot go back writes 0xFFFFFFFF, 0x7FFFFFFF or near it for the length."""
+    place = head.find(b"data", 12)
+    if head[:4] != b"RIFF" or place < 0 or len(head) < place + 8:
+        return False
+    return int.from_bytes(head[place + 4 : place + 8], "little") >= _NO_LENGTH
 
 
 _MAGIC = frozenset(

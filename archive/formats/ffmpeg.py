@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -166,8 +167,12 @@ def arguments(
     return [tool.path, *options, *ffmpeg.get_args(ffmpeg.merge_outputs(wave, opus))]
 
 
-def report(said: str) -> Report:
-    """The facts in what ffmpeg printed, and a stable code for what went wrong."""
+def report(said: str, *, streamed: bool = False) -> Report:
+    """The facts in what ffmpeg printed, and a stable code for what went wrong.
+
+    `streamed`: the input claims no length of its own, so its last packet may be short.
+    """
+    said = said.replace("corrupt input packet", "") if streamed else said
     container = _INPUT.search(said)
     stream = _STREAM.search(said)
     codec, facts = stream.groups() if stream else (None, "")
@@ -179,8 +184,13 @@ def report(said: str) -> Report:
         channels=_channels(facts),
         claimed_duration_s=_duration(said),
         failure=_failure(said, codec=codec),
-        damaged=_DAMAGE.search(_without_harmless(said)) is not None,
+        damaged=_DAMAGE.search(said) is not None,
     )
+
+
+def ran_out_of_time(said: str) -> bool:
+    """Whether it was stopped by the limit of processor time: it takes SIGXCPU for a wish to end."""
+    return f"received signal {int(signal.SIGXCPU)}." in said
 
 
 def _enable(masked: Sequence[tuple[float, float]]) -> str:
@@ -264,13 +274,6 @@ def _failure(said: str, *, codec: str | None) -> str | None:
         if re.search(pattern, said):
             return "damaged" if codec and code == "unrecognised" else code
     return None
-
-
-def _without_harmless(said: str) -> str:
-    """A recorder that streams its WAV writes no length; the last packet is then short."""
-    if "Ignoring maximum wav data size" in said:
-        return said.replace("corrupt input packet", "")
-    return said
 
 
 def _duration(said: str) -> float | None:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 EXIT_UNUSABLE = 126  # the command could not be started
 OPEN_FILES = 64
+_GRACE_S = 5
 
 # include/uapi/linux/{prctl,sched,landlock}.h; the three numbers are the same on every machine
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
@@ -117,6 +118,8 @@ def main(arguments: Sequence[str]) -> None:
     paths = [path for path in readable.split(os.pathsep) if path]
     try:
         confine(cpu_s=int(cpu_s), memory_mb=int(memory_mb), readable=paths, parent=int(parent))
+        # What takes SIGXCPU for a wish is killed a little later.
+        resource.setrlimit(resource.RLIMIT_CPU, (int(cpu_s), int(cpu_s) + _GRACE_S))
         os.execve(rest[0], rest, {"AV_LOG_FORCE_NOCOLOR": "1", "LC_ALL": "C"})
     except OSError:
         os._exit(EXIT_UNUSABLE)
