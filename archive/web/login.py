@@ -18,7 +18,7 @@ from werkzeug.wrappers import Response
 
 from archive.errors import BadCredentials, BadFields, TooManyAttempts
 from archive.model import Actor, Scope
-from archive.web import gate
+from archive.web import gate, verify
 
 pages = Blueprint("login", __name__)
 LANGUAGES = ("fi", "en")
@@ -137,6 +137,8 @@ def home() -> Response:
 
 def home_of(actor: Actor) -> str:
     """Where the person's work begins."""
+    if verify.may_verify(actor):
+        return url_for("verify.form")
     if Scope.SEARCH in actor.scopes:
-        return url_for("search.form" if actor.group == "complaints" else "verify.form")
+        return url_for("search.form")
     return url_for("admin.overview" if Scope.ADMIN in actor.scopes else "expiry.calendar")

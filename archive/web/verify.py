@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 
 from archive import permissions
 from archive.formats.identifiers import CASE_NUMBER, find_hetu, normalise_metering_point
-from archive.model import Scope
+from archive.model import Actor, Purpose, Scope
 from archive.web import desk, pane
 from archive.web import kept as keeping
 from archive.web.kept import Kept
@@ -22,14 +22,14 @@ PHONE = re.compile(r"(\+|00?)[\d\s()/-]{6,}")
 @pages.get("/verify")
 def form() -> str:
     """The field alone."""
-    permissions.require(g.actor, Scope.SEARCH)
+    _require()
     return render_template("verify.html", problem=None, listing=None)
 
 
 @pages.post("/verify")
 def look_up() -> Response | tuple[str, int]:
     """Keeps the question under an opaque address and goes there."""
-    permissions.require(g.actor, Scope.SEARCH)
+    _require()
     typed = request.form.get("contact", "").strip()[:LONGEST]
     problem = _problem(typed)
     if problem:
@@ -43,12 +43,23 @@ def look_up() -> Response | tuple[str, int]:
 @pages.get("/verify/<token>")
 def contacts(token: str) -> str:
     """The customer's contacts, newest first, the newest one beside the list."""
+    _require()
     kept = desk.kept_or_404(token, "verify")
     listing = desk.turn(token, kept, request.args.get("page", 1, int) - 1)
     if not listing.rows:
         return render_template("verify.html", problem=None, listing=listing)
     newest = desk.archive_().describe(g.actor, listing.rows[0].view.id)
     return pane.show(newest, kept=kept, token=token, listing=listing)
+
+
+def may_verify(actor: Actor) -> bool:
+    """Whether verifying contacts is part of the actor's work."""
+    return Scope.SEARCH in actor.scopes and Purpose.VERIFICATION in actor.purposes
+
+
+def _require() -> None:
+    permissions.require(g.actor, Scope.SEARCH)
+    permissions.require_purpose(g.actor, Purpose.VERIFICATION)
 
 
 def candidates(typed: str) -> list[tuple[str, str]]:
