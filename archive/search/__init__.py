@@ -22,7 +22,7 @@ class KeyProvider(Protocol):
     """Where an index's keys come from; `archive.keys.KeysDirectory` is one."""
 
     def ensure(self, name: str) -> bytes:
-        """The 32 bytes of key `name`, made if it never existed; KeyDestroyed if it was destroyed."""
+        """The 32 bytes of key `name`, made if it never was; KeyDestroyed if it was destroyed."""
         ...
 
     def get(self, name: str) -> bytes:

@@ -20,6 +20,7 @@ _VERSION = 1  # of the rules in this file; a change makes the months of an index
 _WORD = re.compile(r"[^\W_]+(?:[-'’:][^\W_]+)*")
 _EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
 _NUMBER = re.compile(r"\+?\d(?:[\d ().\u00a0-]{4,28})\d")
+_SHORT_FIRST_PARTS = frozenset({"yö", "it"})  # of compounds; others have three letters
 _LETTERS_WITHOUT_PARTS = str.maketrans(
     {"ø": "o", "đ": "d", "ł": "l", "ß": "ss", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d", "ı": "i"}
 )
@@ -145,24 +146,44 @@ class SimplemmaLemmatiser:
         dictionaries = self._dictionaries()
         known = [dictionaries.get(language, word) for language in self._LANGUAGES]
         found = [lemma for lemma in known if lemma]
-        guessed = None if found else dictionaries.guess(word)
-        return _distinct([clean(lemma) for lemma in [*found, guessed] if lemma])
+        if not found:
+            guessed = self._compound_lemma(word) or dictionaries.guess(word)
+            found = [guessed] if guessed else []
+        return _distinct([clean(lemma) for lemma in found])
 
     def parts(self, word: str) -> tuple[str, ...]:
-        found = self._split(word)
-        return _distinct(list(found)) if len(found) > 1 else ()
+        return _distinct(self._split(word))
 
-    def _split(self, word: str) -> list[str]:
-        """The parts of a lemma, cut where the right part is a lemma and the left a known form."""
-        dictionaries = self._dictionaries()
-        for cut in range(self._LEAST_LEFT, len(word) - self._LEAST_RIGHT + 1):
-            left, right = word[:cut], word[cut:]
-            if dictionaries.get("fi", right) != right:
-                continue
-            left_lemma = dictionaries.get("fi", left)
-            if left_lemma is not None:
-                return [*self._split(clean(left_lemma)), *self._split(right)]
-        return [word]
+    def _compound_lemma(self, word: str) -> str | None:
+        """A compound that no dictionary has: its last part's lemma behind what stands before."""
+        for left, right in self._cuts(word):
+            lemma = self._dictionaries().get("fi", right)
+            if lemma is not None and self._first_part(left) is not None:
+                return left + clean(lemma)
+        return None
+
+    def _split(self, word: str, depth: int = 3) -> list[str]:
+        """A lemma's parts and their parts, cut where the right one is a lemma; [] if it is one."""
+        for left, right in self._cuts(word) if depth else ():
+            if self._dictionaries().get("fi", right) == right:
+                first = self._first_part(left)
+                if first is not None:
+                    # The lemma of a part may be as long as the whole: hence the depth.
+                    inner = [*self._split(first, depth - 1), right, *self._split(right, depth - 1)]
+                    return [first, *inner]
+        return []
+
+    def _cuts(self, word: str) -> Iterator[tuple[str, str]]:
+        for cut in range(2, len(word) - self._LEAST_RIGHT + 1):
+            if cut >= self._LEAST_LEFT or word[:cut] in _SHORT_FIRST_PARTS:
+                yield word[:cut], word[cut:]
+
+    def _first_part(self, left: str) -> str | None:
+        """The lemma of a compound's first part: a known form, or -s- for -nen (liittymis-)."""
+        found = self._dictionaries().get("fi", left)
+        if found is None and left.endswith("s"):
+            found = self._dictionaries().get("fi", left[:-1] + "nen")
+        return clean(found) if found is not None else None
 
     def _dictionaries(self) -> _Dictionaries:
         if self._loaded is None:

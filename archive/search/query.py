@@ -81,8 +81,13 @@ def question(query: Query, analyser: Analyser) -> Question:
 def parse(typed: str, analyser: Analyser) -> Question:
     """What a person typed into one field. Never raises."""
     reading = _Reading(analyser)
-    for token in _tokens(typed, reading.notes):
+    masked = mask_hetu(typed)
+    for token in _tokens(masked, reading.notes):
         reading.take(token)
+    if masked != typed:
+        reading.refuse("identity-code-not-searched")
+    elif typed.strip() and not reading.clauses:
+        reading.refuse("nothing-to-search")
     return Question(AllOf(tuple(reading.clauses)), tuple(reading.scored), tuple(reading.notes))
 
 
@@ -247,7 +252,7 @@ _PHONE_GROUPS = re.compile(r"(?<![\w+.@-])(\+?\d[\d()/ \u00a0-]{5,24}\d)(?![\w@-
 
 
 def _tokens(typed: str, notes: list[str]) -> Iterable[_Token]:
-    known = mask_hetu(typed.encode("utf-8", "ignore").decode().replace("\x00", " "))
+    known = typed.encode("utf-8", "ignore").decode().replace("\x00", " ")
     if len(known) > MOST_CHARS:
         notes.append("too-long")
     found = []
@@ -298,6 +303,11 @@ class _Reading:
             return
         self.clauses.append(clause)
         self.scored += [term for term in _terms(clause) if term.field in ("text", "subject")]
+
+    def refuse(self, note: str) -> None:
+        """Nothing is to be found, whatever else was typed."""
+        self.notes.append(note)
+        self.clauses.append(AnyOf(()))
 
     def _clause(self, token: _Token) -> Clause | None:
         if token.field in _READERS:

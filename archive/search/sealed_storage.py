@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from whoosh.filedb.filestore import RamStorage, Storage
+from cryptography.cobblestone import Cobblestone256Encryptor
+from whoosh.filedb.filestore import Storage
 from whoosh.filedb.structfile import BufferFile, StructFile
 
 from archive import seal
+from archive.search.whoosh_names import RamStorage
 
 _KEPT = (".seg", ".toc", "about")
 _READ = 256 * 1024  # bytes of a run read at once
@@ -25,7 +27,7 @@ _SPILL = ".spill"
 _PART = ".part"
 
 
-class SealedStorage(Storage):  # type: ignore[misc]
+class SealedStorage(Storage):
     """One folder of one month and generation, as Whoosh wants to see it.
 
     Files are bound to month, generation and name: one copied over another does not open.
@@ -75,11 +77,7 @@ class SealedStorage(Storage):  # type: ignore[misc]
         return seal.plain_length((self._path / name).stat().st_size)
 
     def list(self) -> list[str]:
-        try:
-            found = os.listdir(self._path)
-        except FileNotFoundError:
-            found = []
-        return [name for name in found if name.endswith(_KEPT)] + list(self._loose)
+        return [name for name in names(self._path) if name.endswith(_KEPT)] + list(self._loose)
 
     def file_exists(self, name: str) -> bool:
         return name in self._loose or (self._path / name).exists()
@@ -118,27 +116,28 @@ class SealedStorage(Storage):  # type: ignore[misc]
         return seal.index_file_context(self._month, self._generation, name)
 
 
-class Spills(RamStorage):  # type: ignore[misc]
+class Spills(Storage):
     """Temporary files: in memory, but for sorted runs, which are sealed on disk.
 
     Their key is random and lives in this object alone: after a crash nobody can open them.
     """
 
     def __init__(self, folder: Path) -> None:
-        super().__init__()
         self._path = folder
+        self._memory = RamStorage()
         self._key = secrets.token_bytes(seal.KEY)
         self._runs: dict[str, Path] = {}
 
-    def create_file(self, name: str, **kwargs: Any) -> StructFile:
+    def create_file(self, name: str, **kwargs: Any) -> Any:
         if not name.endswith(".run"):
-            return super().create_file(name, **kwargs)
+            return self._memory.create_file(name, **kwargs)
         self._runs[name] = path = self._path / f"{secrets.token_hex(8)}{_SPILL}"
-        return StructFile(_RunWriter(path, self._key, self._context(path)), name=name)
+        writer: Any = _RunWriter(path, self._key, self._context(path))
+        return StructFile(writer, name=name)
 
-    def open_file(self, name: str, **kwargs: Any) -> StructFile:
+    def open_file(self, name: str, **kwargs: Any) -> Any:
         if name not in self._runs:
-            return super().open_file(name, **kwargs)
+            return self._memory.open_file(name, **kwargs)
         path = self._runs[name]
         plain = seal.unseal_stream(self._key, self._context(path), _pieces(path))
         return StructFile(io.BufferedReader(_Pieces(plain), _READ), name=name)
@@ -147,16 +146,17 @@ class Spills(RamStorage):  # type: ignore[misc]
         if name in self._runs:
             self._runs.pop(name).unlink(missing_ok=True)
         else:
-            super().delete_file(name)
+            self._memory.delete_file(name)
 
     def temp_storage(self, name: str | None = None) -> Storage:
         return Spills(self._path)
 
     def destroy(self) -> None:
+        """Forgets everything, also what is on disk; may be called again."""
         for path in self._runs.values():
             path.unlink(missing_ok=True)
         self._runs.clear()
-        self.files = {}
+        self._memory.clean()
 
     def _context(self, path: Path) -> bytes:
         return seal.context("index-run", path.name)
@@ -167,7 +167,7 @@ class _RunWriter(io.RawIOBase):
 
     def __init__(self, path: Path, key: bytes, ctx: bytes) -> None:
         self._file = path.open("xb")
-        self._sealing = seal.Cobblestone256Encryptor(key, ctx)
+        self._sealing = Cobblestone256Encryptor(key, ctx)
         self._waiting = bytearray()
 
     def writable(self) -> bool:
@@ -219,6 +219,15 @@ def _pieces(path: Path) -> Iterator[bytes]:
             yield piece
 
 
+def names(folder: Path) -> list[str]:
+    """Of what lies in `folder`; [] where there is no such folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries]
+    except FileNotFoundError:
+        return []
+
+
 def write_durably(path: Path, content: bytes) -> None:
     """Whole or not at all, also after a power cut: temporary name, fsync, rename, fsync."""
     part = path.with_name(path.name + _PART)
@@ -241,6 +250,6 @@ def sync_folder(folder: Path) -> None:
 
 def remove_leftovers(folder: Path) -> None:
     """Removes what a writer that was killed left: its unfinished files and sorted runs."""
-    for name in os.listdir(folder):
+    for name in names(folder):
         if name.endswith((_PART, _SPILL)):
             (folder / name).unlink(missing_ok=True)

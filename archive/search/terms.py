@@ -6,6 +6,8 @@ nothing of files and engines.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from archive.formats.identifiers import email_key, mask_hetu, normalise_phone, phone_digits
 from archive.model import Document
 from archive.search.finnish import TERM_CHARS, Analyser, clean, fold, folded_words
@@ -103,5 +105,5 @@ def email_forms(raw: str) -> list[str]:
     )
 
 
-def _distinct(found: object) -> list[str]:
-    return list(dict.fromkeys(found))  # type: ignore[call-overload, no-any-return]
+def _distinct(found: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(found))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import heapq
-import math
 import shutil
 import threading
 import time
@@ -32,7 +31,7 @@ from archive.errors import (
 from archive.model import Document, Hit, Query
 from archive.search import FACETS, KeyProvider
 from archive.search.finnish import Analyser
-from archive.search.query import AllOf, AnyOf, Clause, Not, Prefix, Question, Term, question
+from archive.search.query import Question, question
 from archive.search.sealed_storage import remove_leftovers, sync_folder
 from archive.search.terms import document_terms
 from archive.search.whoosh_month import (
@@ -50,12 +49,12 @@ from archive.search.whoosh_month import (
     place,
     places,
 )
+from archive.search.whoosh_walk import matching, newest, scores, span, weights
 
 _REMOVED = "removed"  # an empty file: the month lost documents and was not rewritten yet
 _LOCK = "write.lock"  # empty; held while something is written
 _ATTEMPTS = 50  # of reading a month while writers replace its files
 _PAUSE_S = 0.01
-_SATURATION = 1.2  # of a term's weight by its number in a document (BM25's k1)
 
 
 class WhooshIndex:
@@ -269,12 +268,12 @@ class WhooshIndex:
             return self._newest(asked, query, limit, cursor)
 
     def _newest(self, asked: Question, query: Query, limit: int, cursor: Key | None) -> list[Hit]:
-        first, stop = _span(query, cursor)
+        first, stop = span(query, cursor)
         found: list[Key] = []
         for opened in self._months(first, stop):
             here: list[Key] = []
             for leaf, gone in opened.parts():
-                here += _newest_of_leaf(leaf, gone, asked.clause, first, stop, limit)
+                here += newest(leaf, gone, asked.clause, first, stop, limit)
             found += heapq.nlargest(limit - len(found), here)
             if len(found) >= limit:
                 break
@@ -284,19 +283,19 @@ class WhooshIndex:
         self, asked: Question, query: Query, limit: int, cursor: Key | None
     ) -> list[Hit]:
         """All that match, scored: the more often and the rarer the words, the higher."""
-        scores: dict[Key, float] = {}
-        first, stop = _span(query, None)
-        months = list(self._months(first, stop))
-        weights = _weights(asked, [leaf for opened in months for leaf, _ in opened.parts()])
-        for opened in months:
+        first, stop = span(query, None)
+        # Twice over the months, one open at a time: all of them may be more than memory allows.
+        said = weights(asked, (leaf for m in self._months(first, stop) for leaf, _ in m.parts()))
+        found: dict[Key, float] = {}
+        for opened in self._months(first, stop):
             for leaf, gone in opened.parts():
-                scores |= _scores(leaf, _matches(leaf, gone, asked.clause, first, stop), weights)
-        ranked = ((score, key) for key, score in scores.items())
+                found |= scores(leaf, matching(leaf, gone, asked.clause, first, stop), said)
+        ranked = ((score, key) for key, score in found.items())
         if cursor is not None:
-            if cursor not in scores:
+            if cursor not in found:
                 return []  # it has been removed since: there is no place to go on from
-            edge = (scores[cursor], cursor)
-            ranked = (found for found in ranked if found < edge)
+            edge = (found[cursor], cursor)
+            ranked = (hit for hit in ranked if hit < edge)
         best = heapq.nlargest(limit, ranked)
         return [Hit(UUID(bytes=id), moment(us), score) for score, (us, id) in best]
 
@@ -319,11 +318,11 @@ class WhooshIndex:
 
     def _all_matches(self, query: Query) -> Iterator[tuple[str, Leaf, set[int]]]:
         asked = question(query, self._analyser)
-        first, stop = _span(query, None)
+        first, stop = span(query, None)
         with self._reading:
             for opened in self._months(first, stop):
                 for leaf, gone in opened.parts():
-                    found = _matches(leaf, gone, asked.clause, first, stop)
+                    found = matching(leaf, gone, asked.clause, first, stop)
                     yield opened.place.month, leaf, found
 
     def explain(self, query: Query) -> list[str]:
@@ -410,7 +409,7 @@ class WhooshIndex:
             if found:
                 opened = self._read(found[-1], held)
         finally:
-            if opened is None and held is not None:
+            if held is not None and (opened is None or opened.place != held.place):
                 held.close()
         if opened is not None:
             self._open[month] = opened
@@ -422,6 +421,8 @@ class WhooshIndex:
             with _damage_named(where.month):
                 return OpenMonth.read(where, self._key(where), reuse=held)
         except KeyDestroyed:
+            if any(p > where for p in places(self._path) if p.month == where.month and not p.new):
+                raise FileNotFoundError from None  # it was rewritten meanwhile: read it there
             return None
 
     def _close_unused(self) -> None:
@@ -431,116 +432,6 @@ class WhooshIndex:
             _, opened = self._open.popitem(last=False)
             taken -= opened.memory_bytes
             opened.close()
-
-
-# -- walking the tree ------------------------------------------------------------------
-
-
-def _newest_of_leaf(
-    leaf: Leaf,
-    gone: frozenset[int],
-    clause: Clause,
-    first: Key | None,
-    stop: Key | None,
-    limit: int,
-) -> list[Key]:
-    lowest, end = leaf.span(first, stop)
-    found = _walk(leaf, clause)
-    if found is None:
-        living = (p for p in range(end - 1, lowest - 1, -1) if leaf.docs[p] not in gone)
-        at = [p for p, _ in zip(living, range(limit), strict=False)]
-    else:
-        placed = map(leaf.places.__getitem__, found - gone)
-        at = heapq.nlargest(limit, (p for p in placed if lowest <= p < end))
-    return [leaf.keys[p] for p in at]
-
-
-def _matches(
-    leaf: Leaf, gone: frozenset[int], clause: Clause, first: Key | None, stop: Key | None
-) -> set[int]:
-    lowest, end = leaf.span(first, stop)
-    found = _walk(leaf, clause)
-    if found is None:
-        return set(leaf.docs[lowest:end]) - gone
-    return {doc for doc in found - gone if lowest <= leaf.places[doc] < end}
-
-
-def _walk(leaf: Leaf, clause: Clause) -> set[int] | None:
-    """The documents that match, deleted ones too; None for all of them."""
-    if isinstance(clause, Term):
-        return leaf.matching(clause.field, clause.text)
-    if isinstance(clause, Prefix):
-        return leaf.starting(clause.field, clause.text)
-    if isinstance(clause, Not):
-        without = _walk(leaf, clause.part)
-        return set() if without is None else set(range(leaf.count)) - without
-    if isinstance(clause, AnyOf):
-        found: set[int] = set()
-        for part in clause.parts:
-            some = _walk(leaf, part)
-            if some is None:
-                return None
-            found |= some
-        return found
-    return _walk_all(leaf, clause.parts)
-
-
-def _walk_all(leaf: Leaf, parts: Sequence[Clause]) -> set[int] | None:
-    """The rarest part first, so that most questions end at once."""
-    found: set[int] | None = None
-    for part in sorted(parts, key=lambda part: _size(leaf, part)):
-        if found is not None and not found:
-            return found
-        if isinstance(part, Not) and found is not None:
-            without = _walk(leaf, part.part)
-            found = set() if without is None else found - without
-            continue
-        some = _walk(leaf, part)
-        if some is not None:
-            found = some if found is None else found & some
-    return found
-
-
-def _size(leaf: Leaf, clause: Clause) -> int:
-    """About how many documents match; what excludes comes last."""
-    if isinstance(clause, Term):
-        return leaf.frequency(clause.field, clause.text)
-    if isinstance(clause, Not):
-        return 2 * leaf.count + 1
-    if isinstance(clause, AnyOf):
-        return sum(_size(leaf, part) for part in clause.parts)
-    if isinstance(clause, AllOf) and clause.parts:
-        return min(_size(leaf, part) for part in clause.parts)
-    return leaf.count
-
-
-def _span(query: Query, cursor: Key | None) -> tuple[Key | None, Key | None]:
-    """The keys asked for: from the first, inclusive, to the last, exclusive."""
-    first = (microseconds(query.from_), b"") if query.from_ is not None else None
-    stops = [cursor] if cursor is not None else []
-    if query.to is not None:
-        stops.append((microseconds(query.to), b""))
-    return first, min(stops, default=None)
-
-
-def _weights(asked: Question, leaves: Sequence[Leaf]) -> dict[Term, float]:
-    """Term -> how much it says: the logarithm of its rarity over all months (BM25's idf)."""
-    total = sum(leaf.count for leaf in leaves)
-    found = {}
-    for term in dict.fromkeys(asked.scored):
-        known = sum(leaf.frequency(term.field, term.text) for leaf in leaves)
-        if known:
-            found[term] = math.log(1 + (total - known + 0.5) / (known + 0.5))
-    return found
-
-
-def _scores(leaf: Leaf, found: set[int], weights: dict[Term, float]) -> dict[Key, float]:
-    scores = dict.fromkeys(found, 0.0)
-    for term, weight in weights.items():
-        for doc, times in leaf.times(term.field, term.text).items():
-            if doc in scores:
-                scores[doc] += weight * times / (times + _SATURATION)
-    return {leaf.keys[leaf.places[doc]]: round(score, 6) for doc, score in scores.items()}
 
 
 # -- files -----------------------------------------------------------------------------

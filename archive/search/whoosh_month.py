@@ -9,28 +9,35 @@ Knows nothing of questions and keys' whereabouts.
 from __future__ import annotations
 
 import copy
+import errno
 import json
-import math
-import os
 import re
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from whoosh import columns, fields, formats
-from whoosh.index import TOC, FileIndex
-from whoosh.reading import SegmentReader, TermNotFound
+from whoosh import fields
+from whoosh.reading import TermNotFound
 from whoosh.system import pack_uint
 from whoosh.util.text import utf8encode
-from whoosh.writing import SegmentWriter
 
-from archive.search.sealed_storage import SealedStorage
+from archive.search.sealed_storage import SealedStorage, names
 from archive.search.terms import FIELDS, VERSION
+from archive.search.whoosh_names import (
+    TOC,
+    Existence,
+    FileIndex,
+    FixedBytesColumn,
+    Frequency,
+    NumericColumn,
+    SegmentReader,
+    SegmentWriter,
+)
 
 _FOLDER = re.compile(r"([0-9]{4}-[0-9]{2})\.([0-9]{1,9})(\.new)?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -38,20 +45,21 @@ _ABOUT = "about"
 _INDEX_NAME = "MAIN"
 _COUNTED = ("text", "subject")  # fields whose terms are counted, for relevance
 _TIER = 4  # so many segments of one size are merged into one of the next
+_MOST_MERGED = 1_000  # documents written again by one commit
 
 Key = tuple[int, bytes]  # microseconds since 1970 UTC, id: what hits are sorted by
 
 
-class _Terms(fields.FieldType):  # type: ignore[misc]
+class _Terms(fields.FieldType):
     """A field that is given its terms ready made."""
 
     def __init__(self, counted: bool) -> None:
-        self.format = formats.Frequency() if counted else formats.Existence()
+        self.format = Frequency() if counted else Existence()
         self.counted = counted
         self.scorable = self.stored = self.unique = False
         self.analyzer = self.vector = self.column_type = None
 
-    def index(self, value: Any, **_: Any) -> Iterator[tuple[bytes, int, float, bytes]]:
+    def index(self, value: Any, **_: Any) -> Any:
         for term, times in Counter(value).items():
             once = 1 if not self.counted else times
             yield utf8encode(term)[0], once, float(once), pack_uint(times) if self.counted else b""
@@ -59,8 +67,8 @@ class _Terms(fields.FieldType):  # type: ignore[misc]
 
 def _schema() -> Any:
     schema = fields.Schema(
-        occurred=fields.COLUMN(columns.NumericColumn("q")),
-        key=fields.COLUMN(columns.FixedBytesColumn(16)),
+        occurred=fields.COLUMN(NumericColumn("q")),
+        key=fields.COLUMN(FixedBytesColumn(16)),
     )
     for name in FIELDS:
         schema.add(name, _Terms(counted=name in _COUNTED))
@@ -107,10 +115,13 @@ class Place:
         return SealedStorage(self.folder, key, month=self.month, generation=self.generation)
 
     def toc_number(self) -> int:
-        """The number of its last commit; -1 where there is none. FileNotFoundError if it is gone."""
+        """The number of its last commit; -1 before one. FileNotFoundError once it was removed."""
         pattern = re.compile(rf"_{_INDEX_NAME}_([0-9]+)\.toc")
-        found = (pattern.fullmatch(name) for name in os.listdir(self.folder))
-        return max((int(match[1]) for match in found if match), default=-1)
+        found = (pattern.fullmatch(name) for name in names(self.folder))
+        number = max((int(match[1]) for match in found if match), default=-1)
+        if number < 0 and not self.folder.exists():
+            raise FileNotFoundError(errno.ENOENT, "no such month")
+        return number
 
 
 def place(path: Path, month: str, generation: int, *, new: bool = False) -> Place:
@@ -120,11 +131,7 @@ def place(path: Path, month: str, generation: int, *, new: bool = False) -> Plac
 
 def places(path: Path) -> list[Place]:
     """Everything that lies under the index's folder, sorted by month and generation."""
-    try:
-        names = os.listdir(path)
-    except FileNotFoundError:
-        return []
-    found = (_FOLDER.fullmatch(name) for name in names)
+    found = (_FOLDER.fullmatch(name) for name in names(path))
     return sorted(place(path, m[1], int(m[2]), new=m[3] is not None) for m in found if m)
 
 
@@ -141,7 +148,7 @@ class Leaf:
         bare = copy.copy(segment)
         bare._deleted = None  # deletions change, the segment does not: see OpenMonth
         self._reader: Any = SegmentReader(storage, SCHEMA, bare)
-        count = segment.doc_count_all()
+        count = int(segment.doc_count_all())
         times = self._column("occurred", count)
         keys = list(zip(times, self._column("key", count), strict=True))
         by_age = sorted(range(count), key=keys.__getitem__)
@@ -313,19 +320,21 @@ class MonthWriter:
 def _merge_tiers(writer: Any, segments: Iterable[Any]) -> list[Any]:
     """Merges segments that are mostly deleted, and each size of which there are four.
 
-    So a document is written again once for every fourfold of its month, and a month of n
-    documents has at most three segments for each fourfold.
+    Up to `_MOST_MERGED` documents together, so that no commit takes long; what is larger is put
+    into one only when the month is rewritten. A document is written again once for each size.
     """
-    kept = [s for s in segments if s.doc_count() > s.deleted_count()]
-    going = [s for s in segments if s not in kept and s.doc_count() > 0]
+    kept = list(segments)
+    going = [s for s in kept if s.deleted_count() * 2 >= s.doc_count_all()]
+    kept = [s for s in kept if s not in going]
     size = writer.doc_count() + sum(s.doc_count() for s in going)
-    for segment in sorted(kept, key=lambda s: int(s.doc_count())):
+    while True:
         tier = [s for s in kept if _tier(s.doc_count()) <= _tier(size)]
-        if len(tier) < _TIER - 1 or segment not in tier:
+        merged = size + sum(s.doc_count() for s in tier)
+        if len(tier) < _TIER - 1 or merged > _MOST_MERGED:
             break
         going += tier
         kept = [s for s in kept if s not in tier]
-        size += sum(s.doc_count() for s in tier)
+        size = merged
     for segment in going:
         reader = SegmentReader(writer.storage, SCHEMA, segment)
         writer.add_reader(reader)
@@ -334,7 +343,8 @@ def _merge_tiers(writer: Any, segments: Iterable[Any]) -> list[Any]:
 
 
 def _tier(documents: int) -> int:
-    return int(math.log(max(documents, 1), _TIER))
+    """The power of four."""
+    return (max(documents, 1).bit_length() - 1) // 2
 
 
 # -- what made it ----------------------------------------------------------------------
