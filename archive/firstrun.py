@@ -9,7 +9,6 @@ import io
 import secrets
 from collections.abc import Callable
 
-from archive import demo
 from archive.archive import SYSTEM, Archive
 from archive.auth import People
 from archive.errors import ArchiveError
@@ -53,6 +52,8 @@ def _ensure(people: People, name: str, group: str) -> None:
 
 def deliver(archive: Archive, *, say: Callable[[str], None]) -> int:
     """Delivers the samples; those of an earlier start are known and stay as they are."""
+    from archive import demo
+
     say("delivering sample calls and emails")
     made = 0
     for sample in demo.samples(archive.now()):

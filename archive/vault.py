@@ -264,6 +264,7 @@ def decode_descriptor(encoded: bytes) -> Descriptor:
     }
     for name in ("occurred_at", "received_at"):
         values[name] = datetime.fromisoformat(values[name])
+    values.setdefault("source_ref", "")  # of an email whose reference is made from its content
     values["kind"] = Kind(values["kind"])
     values["direction"] = Direction(values["direction"])
     values["masked"] = tuple((float(a), float(b)) for a, b in values.get("masked", ()))

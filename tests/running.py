@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -113,6 +113,8 @@ def running(home: Path, *words: str) -> Iterator[Running]:
         start_new_session=True,
     )
     started = Running(home, port, process, [])
+    listener = threading.Thread(target=_listen, args=(started,), daemon=True)
+    listener.start()
     try:
         _await_ready(started)
         yield started
@@ -123,20 +125,21 @@ def running(home: Path, *words: str) -> Iterator[Running]:
             process.wait(timeout=60)
         finally:
             process.kill()
-            assert process.stdout is not None
-            process.stdout.close()
+            listener.join(timeout=10)
+
+
+def _listen(started: Running) -> None:
+    """Keeps what the process says."""
+    assert started.process.stdout is not None
+    with started.process.stdout as stream:
+        for line in stream:
+            started.lines.append(line.rstrip())
 
 
 def _await_ready(started: Running) -> None:
-    stream = started.process.stdout
-    assert stream is not None
     end = time.monotonic() + READY_S
-    while time.monotonic() < end:
-        if select.select([stream], [], [], 1)[0]:
-            line = stream.readline()
-            started.lines.append(line.rstrip())
-            if line.startswith("Ready:"):
-                return
-            if not line and started.process.poll() is not None:
-                break
+    while time.monotonic() < end and started.process.poll() is None:
+        if any(line.startswith("Ready:") for line in list(started.lines)):
+            return
+        time.sleep(0.1)
     raise AssertionError("archive up did not get ready:\n" + "\n".join(started.lines))

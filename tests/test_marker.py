@@ -38,19 +38,19 @@ class Watcher(threading.Thread):
     def __init__(self, *folders: Path) -> None:
         super().__init__()
         self._folders = folders
-        self._stop = threading.Event()
+        self._ended = threading.Event()
         self.found: set[str] = set()
         self.rounds = 0
 
     def run(self) -> None:
-        while not self._stop.is_set():
+        while not self._ended.is_set():
             for folder in self._folders:
                 self.found |= leaks(folder)
             self.rounds += 1
-            self._stop.wait(0.05)
+            self._ended.wait(0.05)
 
     def end(self) -> None:
-        self._stop.set()
+        self._ended.set()
         self.join()
 
 
@@ -110,7 +110,7 @@ class Mouth:
             MARKER.encode() * 9,
             **{"Content-Type": "multipart/form-data; boundary=x"},
         )
-        letter = mail(subject=f"{MARKER} {number}", body=f"Hei {MARKER}, lasku on väärin.")
+        letter = mail(subject=f"{MARKER} {number}", text=f"Hei {MARKER}, lasku on väärin.")
         query = "/api/v1/emails?source=bench&mailbox=a@example.com&direction=inbound"
         self.say("POST", query, letter, **{"X-Archive-Envelope": json.dumps({"rcpt": MARKER})})
         self.say("POST", query, letter)  # known
