@@ -93,9 +93,7 @@ def new_database(server_url: str) -> Iterator[Callable[..., str]]:
             name = f"test_{next(_numbers)}"
             made.append(sql.Identifier(name))
             connection.execute(
-                sql.SQL("create database {} template {}").format(
-                    made[-1], sql.Identifier(template)
-                )
+                sql.SQL("create database {} template {}").format(made[-1], sql.Identifier(template))
             )
             return server_url.replace("/postgres?", f"/{name}?")
 

@@ -45,6 +45,7 @@ class Guarded:
         self._guard = subprocess.Popen(
             [sys.executable, "-I", "-S", str(GUARD), *options, "--", *command],
             stdin=subprocess.PIPE,
+            bufsize=0,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd=folder,
@@ -80,8 +81,9 @@ class Guarded:
         try:
             return self._guard.wait(limit_s)
         except subprocess.TimeoutExpired:
-            self.stop()
             raise PartFailed(part=self.name, reason=f"not done within {limit_s:g} s") from None
+        finally:
+            self.stop()
 
     def stop(self) -> None:
         """Returns when the process is gone. Idempotent."""
@@ -100,7 +102,6 @@ class Guarded:
             return
         try:
             pipe.write(word)
-            pipe.flush()
         except BrokenPipeError:
             pass  # the guard has left already
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
@@ -68,6 +68,7 @@ class SeaweedFS:
         if not all(_is_free(port) for port in self._state["ports"].values()):
             self._state["ports"] = free_ports()
             self._state.save()
+        self._sweep_sockets()
         self._write_configuration()
         for name in mend_volumes(self.folder, index=self._index_anew):
             self._say(f"{NAME}: volume {name} was indexed anew")
@@ -232,6 +233,16 @@ class SeaweedFS:
     def stop(self) -> None:
         if self._server is not None:
             self._server.stop()
+            self._sweep_sockets()
+
+    def _sweep_sockets(self) -> None:
+        """It makes a socket in /tmp for every service, wherever it is told to, and leaves it."""
+        for service in SERVICES:
+            port = self._state["ports"][service] + GRPC_OFFSET
+            left = Path(f"/tmp/seaweedfs-{service}-grpc-{port}.sock")  # noqa: S108 - its choice
+            with suppress(OSError):
+                if left.is_socket() and left.lstat().st_uid == os.geteuid():
+                    left.unlink()
 
 
 class _State:
