@@ -44,23 +44,8 @@ class DueDay:
 
 # -- recordings ------------------------------------------------------------------------
 
-
-def ensure_cohort(connection: Connection, day: date) -> None:
-    """Makes the cohort's row if it is not there."""
-    connection.execute(
-        text("insert into cohort (day) values (:day) on conflict do nothing"), {"day": day}
-    )
-
-
-def add(connection: Connection, recording: Recording, *, now: datetime) -> Added:
-    """Inserts the row: the commit point of intake.
-
-    One statement, so that it can stand in autocommit. It takes the cohort's row in shared mode;
-    the expiry run takes it exclusively, so a cohort is never closed under a row being added.
-    """
-    values = _values(recording) | {"now": now}
-    inserted = connection.execute(
-        text("""
+# The statements of intake are made once: making one costs more than the database's answer.
+_ADD = text("""
         with day as (
             select day from cohort where day = :cohort and closed_at is null for share
         )
@@ -76,9 +61,26 @@ def add(connection: Connection, recording: Recording, *, now: datetime) -> Added
         where not exists (
             select 1 from erased_reference where reference = :reference and until > :now)
         on conflict (reference) do nothing
-        returning id"""),
-        values,
-    ).first()
+        returning id""")
+_BY_REFERENCE = text(f"select {_COLUMNS} from recording where reference = :r")  # noqa: S608
+_GET = text(f"select {_COLUMNS} from recording where id = :id")  # noqa: S608
+
+
+def ensure_cohort(connection: Connection, day: date) -> None:
+    """Makes the cohort's row if it is not there."""
+    connection.execute(
+        text("insert into cohort (day) values (:day) on conflict do nothing"), {"day": day}
+    )
+
+
+def add(connection: Connection, recording: Recording, *, now: datetime) -> Added:
+    """Inserts the row: the commit point of intake.
+
+    One statement, so that it can stand in autocommit. It takes the cohort's row in shared mode;
+    the expiry run takes it exclusively, so a cohort is never closed under a row being added.
+    """
+    values = _values(recording) | {"now": now}
+    inserted = connection.execute(_ADD, values).first()
     if inserted is not None:
         return Added.STORED
     if by_reference(connection, recording.reference) is not None:
@@ -90,17 +92,8 @@ def add(connection: Connection, recording: Recording, *, now: datetime) -> Added
 
 def get(connection: Connection, id: UUID, *, lock: bool = False) -> Recording | None:
     """The row, whether expired or not; `lock` holds it until the transaction ends."""
-    row = (
-        connection.execute(
-            text(
-                f"select {_COLUMNS} from recording where id = :id"  # noqa: S608
-                + (" for update" if lock else "")
-            ),
-            {"id": id},
-        )
-        .mappings()
-        .first()
-    )
+    statement = text(_GET.text + " for update") if lock else _GET
+    row = connection.execute(statement, {"id": id}).mappings().first()
     return _recording(row) if row else None
 
 
@@ -115,14 +108,7 @@ def get_many(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Recordin
 
 def by_reference(connection: Connection, reference: bytes) -> Recording | None:
     """The recording known by this reference digest."""
-    row = (
-        connection.execute(
-            text(f"select {_COLUMNS} from recording where reference = :r"),  # noqa: S608
-            {"r": reference},
-        )
-        .mappings()
-        .first()
-    )
+    row = connection.execute(_BY_REFERENCE, {"r": reference}).mappings().first()
     return _recording(row) if row else None
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from archive import catalogue, intake, keys, retention, seal
 from archive.answers import Receipt
 from archive.catalogue import Added
-from archive.db import database_errors, reading, transaction
+from archive.db import reading, transaction
 from archive.errors import (
     CohortClosed,
     Forbidden,
@@ -71,18 +71,10 @@ class Reception:
             raise Forbidden(verb="ingest on this line")
 
     def _known(self, descriptor: Descriptor) -> Recording | None:
-        """The recording of this reference; ReferenceErased if it was erased before."""
+        """The recording of this reference; whether one was erased is asked at the commit."""
         reference = self.reference(descriptor.source, descriptor.source_ref)
         with reading(self._engine) as connection:
-            known = catalogue.by_reference(connection, reference)
-            if known is None and catalogue.is_erased(connection, reference, now=self._now()):
-                erased = True
-            else:
-                erased = False
-        if erased:
-            self._refused(descriptor.source, "reference-erased")
-            raise ReferenceErased()
-        return known
+            return catalogue.by_reference(connection, reference)
 
     def _store(
         self,
@@ -179,8 +171,7 @@ class Reception:
         raise CohortClosed(day=recording.cohort)
 
     def _add(self, recording: Recording) -> Added:
-        with database_errors(self._engine), self._engine.connect() as connection:
-            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+        with reading(self._engine) as connection:
             if recording.cohort not in self._cohorts_made:
                 catalogue.ensure_cohort(connection, recording.cohort)
                 self._cohorts_made.add(recording.cohort)

@@ -250,7 +250,11 @@ def envelope_key(cohort: date, id: UUID, seq: int) -> str:
 
 def encode_descriptor(descriptor: Descriptor) -> bytes:
     """Compact JSON, deflated; what is empty is left out."""
-    values = {name: value for name, value in asdict(descriptor).items() if value not in _EMPTY}
+    values = {
+        name: value
+        for name in descriptor.__slots__
+        if (value := getattr(descriptor, name)) not in _EMPTY
+    }
     for name in ("occurred_at", "received_at"):
         values[name] = getattr(descriptor, name).astimezone(UTC).isoformat()
     return zlib.compress(_json(values), 6)

@@ -75,7 +75,8 @@ class Running:
         end = time.monotonic() + limit_s
         while time.monotonic() < end:
             try:
-                if pool.request("GET", "/readyz").status == 200:
+                answer = pool.request("GET", "/readyz")
+                if answer.status == 200 and answer.json()["parts"]["worker"] == "ok":
                     return
             except urllib3.exceptions.HTTPError:
                 pass

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -56,16 +57,25 @@ class Journals:
         it removes it.
         """
         seen: dict[tuple[str, int], int] = {}
-        for journal in self._folder.glob("*/*.log"):
+        for journal in self._journals():
             try:
                 self._sync_one(journal, seen)
             except FileNotFoundError:
                 continue
         self._synced = seen
 
-    def _sync_one(self, journal: Path, seen: dict[tuple[str, int], int]) -> None:
-        now = journal.stat()
-        name = (str(journal), now.st_ino)
+    def _journals(self) -> Iterator[str]:
+        """Paths of every journal there is now; plain strings, for this is asked at every write."""
+        for folder in os.listdir(self._folder):
+            path = f"{self._folder}/{folder}"
+            try:
+                yield from (f"{path}/{name}" for name in os.listdir(path) if name.endswith(".log"))
+            except (NotADirectoryError, FileNotFoundError):
+                continue
+
+    def _sync_one(self, journal: str, seen: dict[tuple[str, int], int]) -> None:
+        now = os.stat(journal)
+        name = (journal, now.st_ino)
         # The size before the sync: what is appended during it counts as unsynced.
         if self._synced.get(name) != now.st_size:
             file = os.open(journal, os.O_RDONLY | os.O_CLOEXEC)
