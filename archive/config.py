@@ -104,6 +104,12 @@ class Config:
     customer_pattern: str = setting(
         r"[0-9A-Za-z-]{3,20}", "what a customer number looks like (regular expression)", _text
     )
+    backup_dir: str = setting(
+        "", "folder that the worker backs up to every day; empty: it does not", _text
+    )
+    backup_days: int = setting(
+        35, "how long dumps and key backups are kept, days, at most 35", _positive
+    )
     default_language: str = setting("fi", "language of the pages before a choice: fi or en", _text)
     corpus: str = setting("../shared/corpus", "folder that `make corpus` reads", _text)
 
@@ -140,6 +146,8 @@ class Config:
         values["keys_dir"] = Path(values.get("keys_dir") or values["home"] / "keys").absolute()
         if values.get("key_cache_s", 0) > 60:
             raise BadSetting(name=PREFIX + "KEY_CACHE_S", reason="expected at most 60")
+        if values.get("backup_days", 0) > 35:
+            raise BadSetting(name=PREFIX + "BACKUP_DAYS", reason="expected at most 35")
         return cls(**values)
 
 

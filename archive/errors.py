@@ -228,6 +228,62 @@ class RootKeyUnusable(ArchiveError):
     exit_code = 33
 
 
+class KeyConflict(ArchiveError):
+    """Another key of the name {name} is here already; nothing was written over it."""
+
+    status = 409
+    exit_code = 35
+
+
+class RecoveryKeyMissing(ArchiveError):
+    """There is no recovery key to seal key backups to. Make one: archive keys recovery-key FILE."""
+
+    exit_code = 36
+
+
+class RecoveryKeyUnusable(ArchiveError):
+    """The recovery key cannot be used: {reason}."""
+
+    exit_code = 37
+
+
+class KeyBackupUnusable(ArchiveError):
+    """The key backup {path} cannot be used: {reason}."""
+
+    exit_code = 38
+
+
+class RotationStopped(ArchiveError):
+    """The rotation of the root key stopped: {reason}. Both root keys stay in use; run it again."""
+
+    exit_code = 39
+
+
+class BackupUnusable(ArchiveError):
+    """The backup in {path} cannot be used: {reason}."""
+
+    exit_code = 80
+
+
+class BackupRunning(ArchiveError):
+    """Another backup, or a rotation of the root key, is at work."""
+
+    status = 409
+    exit_code = 81
+
+
+class NotEmpty(ArchiveError):
+    """A backup is restored into an empty installation, and this one has {what}."""
+
+    exit_code = 82
+
+
+class RestoreUnfinished(ArchiveError):
+    """A restore into {path} was begun and not finished. Run `archive restore` again."""
+
+    exit_code = 83
+
+
 class CohortClosed(ArchiveError):
     """The day {day} has expired; nothing more can be stored under it."""
 

@@ -4,6 +4,8 @@ Destroying a file destroys what was sealed under its key; nothing else in the ar
 surely. Must not know recordings, rows, objects or people: only names of keys.
 
     <keys>/root.key                       the root key, if it is kept in a file
+    <keys>/root.next                      its successor while the root is being rotated
+    <keys>/root.lock                      held for the moment in which a key file is made or removed
     <keys>/cohort/2027-11-24              a wrapped key: JSON {v, name, root, wrapped}
     <keys>/cohort/2027-11-24.destroyed    its tombstone: the name is never used again
     <keys>/cohort/.new-<random>           being written; left by a crash, removed at the next open
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import fcntl
 import hashlib
 import hmac
 import json
@@ -23,20 +26,30 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
+from io import RawIOBase
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
 
 from archive import seal
 from archive.config import Config
-from archive.errors import DiskFull, KeyDestroyed, KeyMissing, RootKeyUnusable, SealBroken
+from archive.errors import (
+    DiskFull,
+    KeyConflict,
+    KeyDestroyed,
+    KeyMissing,
+    RootKeyUnusable,
+    SealBroken,
+)
 
 FOLDERS = ("cohort", "hold", "index", "case", "installation")
 ROOT_FILE = "root.key"
+NEXT_ROOT_FILE = "root.next"
+LOCK_FILE = "root.lock"
 _NAME = re.compile(rf"(?:{'|'.join(FOLDERS)})/[A-Za-z0-9][A-Za-z0-9._-]{{0,99}}\Z")
 _TOMBSTONE = ".destroyed"
 _NEW = ".new-"
@@ -105,9 +118,7 @@ class FileRootKey:
     def create(cls, path: Path) -> FileRootKey:
         """Makes the file with a fresh key. RootKeyUnusable where there is one already."""
         key = cls(os.urandom(seal.KEY))
-        encoded = base64.b64encode(key._secret).decode("ascii")
-        fields = {"v": 1, "kind": "root-key", "id": key.id, "key": encoded}
-        if not _publish(path, _json(fields)):
+        if not key.write(path):
             raise RootKeyUnusable(reason=f"{path} exists already and is not written over")
         return key
 
@@ -116,7 +127,7 @@ class FileRootKey:
         """The key in the file. RootKeyUnusable says what to do where it cannot be used."""
         try:
             with path.open("rb") as file:
-                _refuse_readable_by_others(path, os.fstat(file.fileno()))
+                refuse_readable_by_others(path, os.fstat(file.fileno()))
                 fields = json.loads(file.read(4096))
             key = cls(base64.b64decode(fields["key"], validate=True))
             if fields["v"] != 1 or fields["id"] != key.id or len(key._secret) != seal.KEY:
@@ -127,6 +138,15 @@ class FileRootKey:
             raise RootKeyUnusable(reason=f"{path} is damaged or not a root key") from None
         return key
 
+    def for_recovery(self) -> bytes:
+        """The key itself, to be sealed to the recovery key and nothing else."""
+        return self._secret
+
+    def write(self, path: Path) -> bool:
+        """Writes the key's file; False where there is one of the name already."""
+        encoded = base64.b64encode(self._secret).decode("ascii")
+        return publish(path, _json({"v": 1, "kind": "root-key", "id": self.id, "key": encoded}))
+
     def wrap(self, ctx: bytes, secret: bytes) -> bytes:
         """`secret` sealed in this context."""
         return seal.seal(self._secret, ctx, secret)
@@ -136,7 +156,8 @@ class FileRootKey:
         return seal.unseal(self._secret, ctx, wrapped)
 
 
-def _refuse_readable_by_others(path: Path, found: os.stat_result) -> None:
+def refuse_readable_by_others(path: Path, found: os.stat_result) -> None:
+    """RootKeyUnusable unless the file is its owner's, who runs this program, and nobody else's."""
     mode = stat.S_IMODE(found.st_mode)
     if mode & 0o077:
         raise RootKeyUnusable(
@@ -144,6 +165,72 @@ def _refuse_readable_by_others(path: Path, found: os.stat_result) -> None:
         )
     if os.geteuid() != 0 and found.st_uid != os.geteuid():
         raise RootKeyUnusable(reason=f"{path} belongs to another user")
+
+
+class FixedRoot:
+    """One root key, for ever."""
+
+    def __init__(self, root: RootKey) -> None:
+        self._root = root
+
+    def current(self) -> RootKey:
+        """That key."""
+        return self._root
+
+    def find(self, id: str) -> RootKey | None:
+        """That key, if it is the one."""
+        return self._root if self._root.id == id else None
+
+
+class FileRoots:
+    """The root key files of a keys directory: the root, and its successor during a rotation.
+
+    Looks at the files on every use, so that every process follows a rotation by itself and
+    never writes under one whose file is gone.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        # The successor is looked at first: in the instant in which it takes the root's place it
+        # is met under the one name or the other, never under none.
+        self._paths = (folder / NEXT_ROOT_FILE, folder / ROOT_FILE)
+        self._lock = threading.Lock()
+        self._loaded: dict[Path, tuple[tuple[int, ...], FileRootKey]] = {}
+
+    def current(self) -> RootKey:
+        """The successor if there is one, else the root; RootKeyUnusable where neither is."""
+        with self._lock:
+            for path in self._paths:
+                root = self._look(path)
+                if root is not None:
+                    return root
+        raise RootKeyUnusable(reason=f"{self._paths[-1]} is missing")
+
+    def find(self, id: str) -> RootKey | None:
+        """The one of the two that has this id.
+
+        A root whose file was lost while we run still opens what it wrapped; `current` refuses it.
+        """
+        with self._lock:
+            roots = [self._look(path) for path in self._paths]
+            if roots == [None, None] and self._paths[-1] in self._loaded:
+                roots = [self._loaded[self._paths[-1]][1]]
+        return next((root for root in roots if root is not None and root.id == id), None)
+
+    def _look(self, path: Path) -> FileRootKey | None:
+        try:
+            seen = _seen(path.stat())
+            known = self._loaded.get(path)
+            if known is None or known[0] != seen:
+                self._loaded[path] = known = (seen, FileRootKey.load(path))
+        except FileNotFoundError:
+            if path.name == NEXT_ROOT_FILE:
+                self._loaded.pop(path, None)
+            return None
+        except RootKeyUnusable:
+            if path.exists():
+                raise
+            return None  # renamed between the two looks
+        return known[1]
 
 
 # -- the directory ---------------------------------------------------------------------
@@ -168,18 +255,23 @@ class KeysDirectory:
         self,
         path: Path,
         *,
-        root: RootKey,
+        root: RootKey | FileRoots,
         cache_s: float,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = path
         self._base = str(path)
-        self.root = root
+        self._roots = root if isinstance(root, FileRoots) else FixedRoot(root)
         self._cache = _Cache(cache_s, monotonic)
         self._settled: set[str] = set()  # names whose files have outlived a sync of their folder
         for folder in FOLDERS:
-            _make_private(path / folder)
+            make_private(path / folder)
             _remove_leftovers(path / folder)
+
+    @property
+    def root(self) -> RootKey:
+        """The root key that new files are wrapped under."""
+        return self._roots.current()
 
     def ensure(self, name: str) -> bytes:
         """The key, made now if it never existed; every caller everywhere gets the same one.
@@ -194,7 +286,7 @@ class KeysDirectory:
         if name not in self._settled:
             # Whoever made the file may not have synced its folder yet. What is sealed under the
             # key must not be acknowledged before the key would survive a power cut.
-            _sync_folder((self.path / name).parent)
+            sync_folder((self.path / name).parent)
             self._settled.add(name)
         return key
 
@@ -212,6 +304,8 @@ class KeysDirectory:
             return cached if cached is not None else self._load(name, Path(file))
         except FileNotFoundError:
             self._cache.drop(name)
+            if os.path.lexists(tombstone):  # destroyed since we looked
+                raise KeyDestroyed(name=name) from None
             raise KeyMissing(name=name) from None
 
     def destroy(self, name: str) -> bool:
@@ -222,9 +316,10 @@ class KeysDirectory:
         file, tombstone = _files(self._base, name)
         # The tombstone first: a crash after it leaves a key that nobody gets any more and that
         # the next call removes, never a removed key that `ensure` would make anew.
-        _publish(Path(tombstone), _json({"v": 1, "name": name}))
+        publish(Path(tombstone), _json({"v": 1, "name": name}))
         self._cache.drop(name)
-        return _overwrite_and_unlink(Path(file))
+        with self._locked():  # or a rotation could put back the file that it has just read
+            return overwrite_and_unlink(Path(file))
 
     def is_destroyed(self, name: str) -> bool:
         """Whether the key was ever destroyed."""
@@ -238,35 +333,134 @@ class KeysDirectory:
         names = (f"{folder}/{name}" for name in found if not name.endswith(_TOMBSTONE))
         return sorted(name for name in names if _NAME.match(name))
 
-    def _make(self, name: str) -> None:
-        path = Path(_files(self._base, name)[0])
-        wrapped = self.root.wrap(seal.key_file_context(name), os.urandom(seal.KEY))
-        encoded = base64.b64encode(wrapped).decode("ascii")
-        _publish(path, _json({"v": 1, "name": name, "root": self.root.id, "wrapped": encoded}))
-        # Destroyed by somebody while we were writing: they may have looked before our file was
-        # there, but their tombstone was there before they looked.
-        if self.is_destroyed(name):
-            _overwrite_and_unlink(path)
+    def destroyed(self, folder: str) -> list[str]:
+        """Names in `folder` that were ever destroyed, sorted."""
+        found = (self.path / folder).glob(f"*{_TOMBSTONE}")
+        names = (f"{folder}/{path.name.removesuffix(_TOMBSTONE)}" for path in found)
+        return sorted(name for name in names if _NAME.match(name))
 
-    def _load(self, name: str, path: Path) -> bytes:
-        with path.open("rb") as file:
-            seen = _seen(os.fstat(file.fileno()))
-            raw = file.read(64 * 1024)
+    def put(self, name: str, secret: bytes) -> bool:
+        """Keeps a key that was made before, as when a backup is restored; True if it was new.
+
+        KeyDestroyed: what was destroyed never comes back. KeyConflict where another key of this
+        name is there.
+        """
+        if self.is_destroyed(name):
+            raise KeyDestroyed(name=name)
+        made = self._make(name, secret)
+        if not hmac.compare_digest(self.get(name), secret):
+            raise KeyConflict(name=name)
+        return made
+
+    # -- rotation of the root ---------------------------------------------------------
+
+    def everything(self) -> list[str]:
+        """Names of all key files of all folders."""
+        return [name for folder in FOLDERS for name in self.names(folder)]
+
+    def check(self) -> tuple[int, list[str]]:
+        """How many key files open, and the names of those that do not."""
+        wrong = []
+        names = self.everything()
+        for name in names:
+            try:
+                self.get(name)
+            except (KeyDestroyed, KeyMissing):
+                continue  # destroyed meanwhile
+            except (SealBroken, RootKeyUnusable):
+                wrong.append(name)
+        return len(names) - len(wrong), wrong
+
+    def rewrap(self, name: str) -> bool:
+        """Wraps the key's file under the current root; True if it was under another one.
+
+        Readers meet the old file or the new one, whole. SealBroken if the file is damaged.
+        """
+        path = Path(_files(self._base, name)[0])
+        with self._locked(exclusive=True):
+            if self.is_destroyed(name):
+                overwrite_and_unlink(path)  # a destruction that broke off
+                return False
+            root = self._roots.current()
+            try:
+                raw = path.read_bytes()
+            except FileNotFoundError:
+                return False
+            secret, wrapped_under = self._open_file(name, raw)
+            if wrapped_under == root.id:
+                return False
+            _replace(path, self._wrapped(root, name, secret))
+        return True
+
+    def wrapped_under(self, name: str) -> str | None:
+        """Id of the root that the key's file needs; None where there is no file."""
         try:
-            fields = _key_fields(raw, name)
-            root, wrapped = fields["root"], base64.b64decode(fields["wrapped"], validate=True)
+            raw = (self.path / name).read_bytes()
+            return str(_key_fields(raw, name)["root"])
+        except FileNotFoundError:
+            return None
         except (ValueError, KeyError, TypeError):
             raise SealBroken(reason=seal.Broken.KEY_FILE) from None
-        if root != self.root.id:
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """While held, nobody makes or destroys a key; reading goes on."""
+        return self._locked(exclusive=True)
+
+    @contextmanager
+    def _locked(self, *, exclusive: bool = False) -> Iterator[None]:
+        with locked(self.path / LOCK_FILE, exclusive=exclusive):
+            yield
+
+    # -- files -------------------------------------------------------------------------
+
+    def _make(self, name: str, secret: bytes | None = None) -> bool:
+        path = Path(_files(self._base, name)[0])
+        # Under the lock, so that no file is made under a root that a rotation has just searched
+        # the directory for the last time to replace.
+        with self._locked():
+            content = self._wrapped(self._roots.current(), name, secret or os.urandom(seal.KEY))
+            made = publish(path, content)
+            # Destroyed by somebody while we were writing: they may have looked before our file
+            # was there, but their tombstone was there before they looked.
+            if self.is_destroyed(name):
+                overwrite_and_unlink(path)
+        return made
+
+    def _wrapped(self, root: RootKey, name: str, secret: bytes) -> bytes:
+        wrapped = base64.b64encode(root.wrap(seal.key_file_context(name), secret)).decode("ascii")
+        return _json({"v": 1, "name": name, "root": root.id, "wrapped": wrapped})
+
+    def _load(self, name: str, path: Path) -> bytes:
+        while True:
+            with path.open("rb") as file:
+                seen = _seen(os.fstat(file.fileno()))
+                raw = file.read(64 * 1024)
+            try:
+                secret, _ = self._open_file(name, raw)
+            except (SealBroken, RootKeyUnusable):
+                # Not damaged and not another's if it was rewrapped or destroyed meanwhile.
+                if _seen(path.stat()) == seen:
+                    raise
+                continue
+            self._cache.put(name, secret, seen)
+            return secret
+
+    def _open_file(self, name: str, raw: bytes) -> tuple[bytes, str]:
+        """The key in a file's bytes, and the id of the root it was wrapped under."""
+        try:
+            fields = _key_fields(raw, name)
+            id, wrapped = str(fields["root"]), base64.b64decode(fields["wrapped"], validate=True)
+        except (ValueError, KeyError, TypeError):
+            raise SealBroken(reason=seal.Broken.KEY_FILE) from None
+        root = self._roots.find(id)
+        if root is None:
             raise RootKeyUnusable(
-                reason=f"key {name} needs root key {root!s:.64}, this is {self.root.id}"
+                reason=f"key {name} needs root key {id!s:.64}, this is {self._roots.current().id}"
             )
         try:
-            secret = self.root.unwrap(seal.key_file_context(name), wrapped)
+            return root.unwrap(seal.key_file_context(name), wrapped), id
         except SealBroken:
             raise SealBroken(reason=seal.Broken.KEY_FILE) from None
-        self._cache.put(name, secret, seen)
-        return secret
 
 
 def open_keys(config: Config) -> KeysDirectory:
@@ -276,10 +470,10 @@ def open_keys(config: Config) -> KeysDirectory:
     there, or is not the one that they were made under: then nothing is written.
     """
     path = config.keys_dir
-    _make_private(path)
+    make_private(path)
     _remove_leftovers(path)
-    root = _open_root(path)
-    keys = KeysDirectory(path, root=root, cache_s=config.key_cache_s)
+    _open_root(path)
+    keys = KeysDirectory(path, root=FileRoots(path), cache_s=config.key_cache_s)
     _try_root(keys)
     return keys
 
@@ -299,7 +493,8 @@ def _open_root(path: Path) -> FileRootKey:
     if not file.exists():
         # Keys without their root mean a root key that was lost or not mounted. A new one would
         # open none of them, and would hide that.
-        if any(entry.is_file() for folder in FOLDERS for entry in (path / folder).glob("*")):
+        folders = (*FOLDERS, "recovery")
+        if any(entry.is_file() for folder in folders for entry in (path / folder).glob("*")):
             raise RootKeyUnusable(reason=f"{file} is missing but keys made under it are there")
         try:
             return FileRootKey.create(file)
@@ -391,14 +586,14 @@ def _seen(found: os.stat_result) -> tuple[int, ...]:
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def _publish(path: Path, content: bytes) -> bool:
+def publish(path: Path, content: bytes) -> bool:
     """Writes the file whole or not at all, durably; False if there is one of the name already."""
     for _ in range(_ATTEMPTS):
         if path.exists():
             return False
         temporary = path.with_name(f"{_NEW}{os.urandom(8).hex()}")
         try:
-            _write_durably(temporary, content)
+            write_durably(temporary, content)
             # A link, not a rename: of two processes that make the same key, the second fails.
             # A crash here leaves a second name of the file, which the next open removes and
             # which `destroy` writes over together with the first.
@@ -409,17 +604,53 @@ def _publish(path: Path, content: bytes) -> bool:
             continue  # a process that has just opened the directory took it for a leftover
         finally:
             temporary.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
         return True
     raise KeyMissing(name=path.name)
 
 
-def _write_durably(path: Path, content: bytes) -> None:
+def _replace(path: Path, content: bytes) -> None:
+    """Puts other content in the place of a file that exists; readers meet the one or the other."""
+    for _ in range(_ATTEMPTS):
+        temporary = path.with_name(f"{_NEW}{os.urandom(8).hex()}")
+        write_durably(temporary, content)
+        with path.open("r+b", buffering=0) as old:
+            try:
+                temporary.replace(path)
+            except FileNotFoundError:
+                continue  # a process that has just opened the directory took it for a leftover
+            sync_folder(path.parent)
+            # A crash here leaves the old bytes in free blocks; nothing opens them once the old
+            # root is destroyed.
+            _overwrite(old)
+        return
+    raise KeyMissing(name=path.name)
+
+
+@contextmanager
+def locked(path: Path, *, exclusive: bool, wait: bool = True) -> Iterator[None]:
+    """Holds the lock file; the kernel lets go of it when the process ends. BlockingIOError."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        _give_to_owner(descriptor, path)
+        kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+        fcntl.flock(descriptor, kind if wait else kind | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _give_to_owner(descriptor: int, path: Path) -> None:
+    if os.geteuid() == 0:  # root works in a folder of the service's user
+        owner = path.parent.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Writes a new file, mode 0600, and brings it to the disk. FileExistsError, DiskFull."""
     try:
         with os.fdopen(os.open(path, _CREATE, 0o600), "wb") as file:
-            if os.geteuid() == 0:  # root works in a folder of the service's user
-                owner = path.parent.stat()
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            _give_to_owner(file.fileno(), path)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -429,19 +660,24 @@ def _write_durably(path: Path, content: bytes) -> None:
         raise
 
 
-def _overwrite_and_unlink(path: Path) -> bool:
+def overwrite_and_unlink(path: Path) -> bool:
+    """Removes a file of secrets; True if it was there."""
     try:
         with path.open("r+b", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            for filler in (os.urandom(size), bytes(size)):
-                file.seek(0)
-                file.write(filler)
-                os.fsync(file.fileno())
+            _overwrite(file)
     except FileNotFoundError:
         return False
     path.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     return True
+
+
+def _overwrite(file: RawIOBase) -> None:
+    size = os.fstat(file.fileno()).st_size
+    for filler in (os.urandom(size), bytes(size)):
+        file.seek(0)
+        file.write(filler)
+        os.fsync(file.fileno())
 
 
 def _remove_leftovers(folder: Path) -> None:
@@ -449,16 +685,17 @@ def _remove_leftovers(folder: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def _make_private(folder: Path) -> None:
+def make_private(folder: Path) -> None:
     """Makes the folder and every missing one above it, mode 0700; those that exist stay."""
     if folder.is_dir():
         return
-    _make_private(folder.parent)
+    make_private(folder.parent)
     folder.mkdir(mode=0o700, exist_ok=True)
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Brings names made, changed and removed in the folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
