@@ -18,7 +18,8 @@ from archive.model import Direction, Kind, Recording, State, StoredRendition
 
 _COLUMNS = """id, kind, state, source, line, direction, occurred_at, received_at, expires_at,
     cohort, bytes, object_key, object_version, object_bytes, header_bytes, envelope_seq,
-    envelope_key, reference, wrapped_key, descriptor, description, index_due, attempts, error_code"""
+    envelope_key, reference, wrapped_key, descriptor, description, index_due, attempts,
+    error_code"""
 _RENDITION_COLUMNS = """recording_id, name, version, object_key, object_version, object_bytes,
     header_bytes, bytes, media_type"""
 

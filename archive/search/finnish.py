@@ -96,18 +96,21 @@ class Analyser:
     def query_terms(self, word: str) -> tuple[str, ...]:
         """Any of these answers a word asked for: itself, its lemma, the trade's synonyms."""
         cleaned = clean(word)
-        joined = _joined(cleaned)
-        lemmas = self._lemmas(joined)
+        lemmas = [*self._lemmas(_joined(cleaned)), *self._hyphenated(cleaned)]
         near = [other for lemma in lemmas for other in self._synonyms.get(lemma, ())]
-        return _distinct([joined, *lemmas, *near])
+        return _distinct([_joined(cleaned), *lemmas, *near])
 
     def _terms_of(self, word: str) -> tuple[str, ...]:
         joined = _joined(word)
-        pieces = [p for p in re.split(r"[-'’:]", word) if len(p) > 1] if joined != word else []
-        exact = [joined, *self._lemmas(joined), *self._parts(joined), *pieces]
-        for piece in pieces:
-            exact += [*self._lemmas(piece), *self._parts(piece)]
+        exact = [joined, *self._lemmas(joined), *self._parts(joined), *self._hyphenated(word)]
+        for piece in _pieces(word) if joined != word else ():
+            exact += [piece, *self._lemmas(piece), *self._parts(piece)]
         return _distinct([*exact, *map(fold, exact)])
+
+    def _hyphenated(self, word: str) -> list[str]:
+        """e-laskun -> elasku: what is joined by hyphens bends at its end."""
+        *before, last = word.split(":", 1)[0].split("-")
+        return ["".join(before) + lemma for lemma in self._lemmas(last)] if before else []
 
     def _lemmas(self, word: str) -> tuple[str, ...]:
         if word in self._trade:
@@ -169,8 +172,9 @@ class SimplemmaLemmatiser:
                 first = self._first_part(left)
                 if first is not None:
                     # The lemma of a part may be as long as the whole: hence the depth.
-                    inner = [*self._split(first, depth - 1), right, *self._split(right, depth - 1)]
-                    return [first, *inner]
+                    inner = self._split(first, depth - 1)
+                    across = [inner[-1] + right] if inner else []  # jakelu|verkko|yhtiö
+                    return [first, *inner, *across, right, *self._split(right, depth - 1)]
         return []
 
     def _cuts(self, word: str) -> Iterator[tuple[str, str]]:
@@ -258,6 +262,10 @@ def _joined(word: str) -> str:
     """e-lasku -> elasku; EU:n stays by its first part, so that cases of acronyms meet."""
     head = word.split(":", 1)[0]
     return re.sub(r"[-'’]", "", head)[:TERM_CHARS]
+
+
+def _pieces(word: str) -> list[str]:
+    return [piece for piece in re.split(r"[-'’:]", word) if len(piece) > 1]
 
 
 def _joined_numbers(cleaned: str) -> Iterator[str]:

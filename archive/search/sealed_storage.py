@@ -106,7 +106,10 @@ class SealedStorage(Storage):
         return spills
 
     def close(self) -> None:
-        """Forgets what was never kept."""
+        """Nothing: Whoosh closes a storage with every reader of it, also while a writer works."""
+
+    def forget(self) -> None:
+        """Forgets what is not kept: whoever writes calls it at the end."""
         self._loose.clear()
         for spills in self._spills:
             spills.destroy()

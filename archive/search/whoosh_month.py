@@ -308,13 +308,13 @@ class MonthWriter:
             self._writer.commit(mergetype=_merge_tiers)
         else:
             self._writer.cancel()
-        self.storage.close()
+        self.storage.forget()
 
     def cancel(self) -> None:
         """Forgets everything."""
         if not self._writer.is_closed:
             self._writer.cancel()
-        self.storage.close()
+        self.storage.forget()
 
 
 def _merge_tiers(writer: Any, segments: Iterable[Any]) -> list[Any]:

@@ -26,7 +26,17 @@ SAID = {
     "räkning": ("räkningen", "räkning"),
 }
 _FORMS = sorted({form for forms in SAID.values() for form in forms})
-_NOISE = "kiitos soitosta palaamme asiaan huomenna aamulla terveisin hyvää jatkoa".split()
+_NOISE = [
+    "kiitos",
+    "soitosta",
+    "palaamme",
+    "asiaan",
+    "huomenna",
+    "aamulla",
+    "terveisin",
+    "hyvää",
+    "jatkoa",
+]
 FIRST = datetime(2026, 9, 1, tzinfo=UTC)
 METERING_POINT = "643000000000000016"
 
