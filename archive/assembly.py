@@ -47,11 +47,11 @@ def with_parts(config: Config) -> Config:
     )
 
 
-def assemble(config: Config, *, pool_size: int = 10) -> Assembly:
+def assemble(config: Config, *, pool_size: int = 10, restoring: bool = False) -> Assembly:
     """The archive of these settings. NotRunning where neither settings nor home name its parts."""
     config = with_parts(config)
     engine = open_engine(config.database_url, pool_size=pool_size)
-    keys = open_keys(config)
+    keys = open_keys(config, restoring=restoring)
     archive = Archive(
         config=config,
         engine=engine,

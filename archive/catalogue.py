@@ -484,6 +484,16 @@ def object_keys(connection: Connection, keys: Sequence[str]) -> set[str]:
     return set(rows.scalars())
 
 
+def known(connection: Connection, ids: Sequence[UUID]) -> tuple[set[UUID], set[UUID]]:
+    """Which of the ids have a row, and which are known to have been erased or to have expired."""
+    living = text("select id from recording where id = any(:ids)")
+    gone = text("select id from expired where id = any(:ids)")
+    return (
+        set(connection.execute(living, {"ids": list(ids)}).scalars()),
+        set(connection.execute(gone, {"ids": list(ids)}).scalars()),
+    )
+
+
 def walk(connection: Connection, *, after: UUID | None, limit: int) -> list[Recording]:
     """All recordings by id, a page at a time."""
     rows = connection.execute(

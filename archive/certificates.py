@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -64,6 +65,13 @@ def signed(certificate: dict[str, Any], *, expected_public: bytes) -> bool:
     except (InvalidSignature, ValueError, KeyError, TypeError):
         return False
     return True
+
+
+def stored(vault: Vault) -> Iterator[tuple[dict[str, Any], list[UUID]]]:
+    """Certificates in the store whose signature and id list hold, oldest first, with their ids."""
+    for certificate in sorted(_stored(vault), key=lambda c: str(c.get("at"))):
+        if not check(vault, certificate):
+            yield certificate, _ids(vault, certificate) or []
 
 
 def _public_of(seed: bytes) -> bytes:

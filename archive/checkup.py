@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from archive import catalogue
+from archive import backup, catalogue, keyreport
 from archive.assembly import Assembly, utc_now
 from archive.db import is_ready, transaction
 from archive.errors import ArchiveError
 from archive.expiry import database_now, last_finished
+from archive.keybackup import KeyBackups
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ def look(assembly: Assembly) -> list[Finding]:
     findings = list(_parts(assembly))
     if not any(f.bad for f in findings):
         findings += _work(assembly)
-    return [*findings, *_keys(assembly), *_machine(assembly)]
+    return [*findings, *_keys(assembly), *_backups(assembly), *_machine(assembly)]
 
 
 def _parts(assembly: Assembly) -> Iterator[Finding]:
@@ -82,6 +83,33 @@ def _keys(assembly: Assembly) -> Iterator[Finding]:
     mode = config.keys_dir.stat().st_mode & 0o077
     if mode:
         yield Finding("BAD", "others may read the keys directory", f"chmod 700 {config.keys_dir}")
+
+
+def _backups(assembly: Assembly) -> Iterator[Finding]:
+    config, now = assembly.config, utc_now()
+    backups = KeyBackups(assembly.archive.keys, now=utc_now, keep_days=config.backup_days)
+    found = keyreport.report(backups)
+    if found["recovery_key"] is None:
+        yield Finding(
+            "note",
+            "no recovery key: keys are not backed up, and lost with this disk",
+            "Run `archive keys recovery-key FILE` and take FILE offline.",
+        )
+    if found["rotation_unfinished"]:
+        yield Finding(
+            "BAD", "a rotation of the root key broke off", "Run `archive keys rotate-root` again."
+        )
+    for one in found["backups"]:
+        if one["overdue"]:
+            yield Finding("BAD", f"key backup {one['path']} has outlived its days", "Destroy it.")
+    if not config.backup_dir:
+        yield Finding("note", "no daily backup", "Set ARCHIVE_BACKUP_DIR to a folder elsewhere.")
+        return
+    newest = backup.newest(Path(config.backup_dir))
+    if newest is None or now - newest.made_at > timedelta(hours=26):
+        yield Finding("BAD", "the daily backup is overdue", "See the worker's log.")
+    else:
+        yield Finding("ok", f"last backup {newest.made_at:%Y-%m-%d %H:%M} UTC")
 
 
 def _machine(assembly: Assembly) -> Iterator[Finding]:

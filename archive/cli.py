@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import click
 
-from archive import __version__, audit, keybackup, keyreport, rebuild, retention, rotation
+from archive import __version__, audit, backup, keybackup, keyreport, rebuild, retention, rotation
 from archive.archive import SYSTEM, complete_descriptor
 from archive.assembly import Assembly, assemble, utc_now, with_parts
 from archive.config import Config, describe_settings
@@ -493,9 +493,9 @@ def keys_restore(file: Path, recovery_key: Path) -> None:
     """Put keys back from a key backup (a folder: its newest), or the root key from its copy."""
     config = Config.from_env(os.environ)
     private = PrivateKey.load(recovery_key)
-    backup = keybackup.newest(file) if file.is_dir() else KeyBackup.read(file)
-    contents = backup.open(private)
-    if backup.header.kind == "root":
+    found = keybackup.newest(file) if file.is_dir() else KeyBackup.read(file)
+    contents = found.open(private)
+    if found.header.kind == "root":
         id = keybackup.restore_root(config.keys_dir, contents)
         open_keys(config)
         click.echo(f"Root key {id} is back.")
@@ -510,6 +510,84 @@ def keys_restore(file: Path, recovery_key: Path) -> None:
     for name in done.conflicts:
         click.echo(f"  {name}: another key is here, which stays", err=True)
     sys.exit(1 if done.conflicts else 0)
+
+
+# -- backups ---------------------------------------------------------------------------
+
+
+@cli.command(name="backup")
+@click.argument("dir", type=click.Path(path_type=Path))
+@_with_archive
+def backup_command(assembly: Assembly, dir: Path) -> None:
+    """Back up catalogue, sealed objects and keys into the folder DIR, while everything runs."""
+    archive = assembly.archive
+    means = backup.Means(
+        assembly.config, archive.engine, archive.store, archive.keys, now=archive.now
+    )
+    with _counting("Objects") as progress:
+        made = backup.run(means, dir, progress=progress)
+    objects = made.manifest["objects"]
+    click.echo(
+        f"{made.folder}: {objects['objects']} objects, {objects['copied']} copied, "
+        f"{objects['deleted']} erased; kept until {made.until:%Y-%m-%d}"
+    )
+    if objects["kept_missing"]:
+        click.echo(
+            f"{objects['kept_missing']} objects are here but no longer in the store, although "
+            "nobody erased them: run `archive verify`.",
+            err=True,
+        )
+        sys.exit(1)
+
+
+@cli.command(name="restore")
+@click.argument("dir", type=click.Path(exists=True, path_type=Path))
+@click.option("--recovery-key", required=True, type=click.Path(path_type=Path))
+@click.option("--dump", type=click.Path(path_type=Path), help="Another dump than the newest.")
+@click.option("--sample", type=click.IntRange(1), help="Read back only so many recordings.")
+def restore_command(dir: Path, recovery_key: Path, dump: Path | None, sample: int | None) -> None:
+    """Restore the backup in DIR into an empty installation; what had ended stays dead."""
+    from archive import restoring
+
+    private = PrivateKey.load(recovery_key)
+    config = Config.from_env(os.environ)
+    with restoring.parts_for(config, say=_say), _stages() as progress:
+        restoring.remove_index(config)
+        assembly = assemble(config, restoring=True)
+        try:
+            done = restoring.restore(
+                assembly.archive, dir, private, dump=dump, sample=sample, progress=progress
+            )
+        finally:
+            assembly.close()
+    click.echo(
+        f"{done.recordings} recordings restored, {done.added} of them newer than the dump; "
+        f"{done.ended + len(done.without_object)} had ended or were erased and stay so"
+    )
+    for name in ("missing", "damaged"):
+        for key in getattr(done, name):
+            click.echo(f"  {name}: {key}", err=True)
+    sys.exit(0 if done.whole else 1)
+
+
+@contextmanager
+def _stages() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each stage of long work on a terminal; its name elsewhere."""
+    seen: list[str] = []
+    interactive = sys.stderr.isatty()
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if stage not in seen:
+            click.echo(("\n" if interactive and seen else "") + f"… {stage}", err=True)
+            seen.append(stage)
+        if interactive and (done % 20 == 0 or done == total):
+            width = done * 40 // total if total else 0
+            bar = f"[{'#' * width}{'.' * (40 - width)}] {done}/{total}" if total else f"{done}"
+            click.echo(f"\r  {bar}", nl=False, err=True)
+
+    yield progress
+    if interactive:
+        click.echo("", err=True)
 
 
 # -- proofs and settings ---------------------------------------------------------------

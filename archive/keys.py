@@ -42,6 +42,7 @@ from archive.errors import (
     KeyConflict,
     KeyDestroyed,
     KeyMissing,
+    RestoreUnfinished,
     RootKeyUnusable,
     SealBroken,
 )
@@ -50,6 +51,7 @@ FOLDERS = ("cohort", "hold", "index", "case", "installation")
 ROOT_FILE = "root.key"
 NEXT_ROOT_FILE = "root.next"
 LOCK_FILE = "root.lock"
+RESTORING_FILE = "restoring.json"  # there from the begin of a restore to its end
 _NAME = re.compile(rf"(?:{'|'.join(FOLDERS)})/[A-Za-z0-9][A-Za-z0-9._-]{{0,99}}\Z")
 _TOMBSTONE = ".destroyed"
 _NEW = ".new-"
@@ -463,13 +465,17 @@ class KeysDirectory:
             raise SealBroken(reason=seal.Broken.KEY_FILE) from None
 
 
-def open_keys(config: Config) -> KeysDirectory:
+def open_keys(config: Config, *, restoring: bool = False) -> KeysDirectory:
     """The keys directory of these settings; at the first start, makes it and its root key.
+
+    RestoreUnfinished where a restore of a backup broke off, for everybody but the restore.
 
     RootKeyUnusable where the root key is readable by others, is missing although keys are
     there, or is not the one that they were made under: then nothing is written.
     """
     path = config.keys_dir
+    if not restoring and (path / RESTORING_FILE).exists():
+        raise RestoreUnfinished(path=path)
     make_private(path)
     _remove_leftovers(path)
     _open_root(path)

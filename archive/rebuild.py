@@ -80,6 +80,50 @@ def catalogue_from_envelopes(
     return outcome
 
 
+def newer_envelopes(
+    vault: Vault,
+    engine: Engine,
+    *,
+    complete: Callable[[Descriptor, str, int], Descriptor],
+    now: datetime,
+) -> int:
+    """Brings rows up to envelopes in the store that are newer than they; how many.
+
+    For a catalogue that was restored: a correction made after its dump is not lost, and a
+    recording whose contact time was corrected ends when it should.
+    """
+    changed = 0
+    for id, objects in _by_recording(vault):
+        newest = max((int(n.rpartition(".")[2]) for n in objects if n.startswith("envelope.")),
+                     default=1)  # fmt: skip
+        with transaction(engine) as connection:
+            row = catalogue.get(connection, id)
+        original = objects.get("original")
+        if row is None or original is None or newest <= row.envelope_seq:
+            continue
+        try:
+            found = _recording(vault, id, original, objects, complete)
+        except (KeyDestroyed, KeyMissing, SealBroken, ObjectMissing):
+            continue
+        with transaction(engine) as connection:
+            catalogue.ensure_cohort(connection, found.cohort)
+            catalogue.change(
+                connection,
+                id,
+                occurred_at=found.occurred_at,
+                expires_at=found.expires_at,
+                cohort=found.cohort,
+                wrapped_key=found.wrapped_key,
+                descriptor=found.descriptor,
+                envelope_seq=found.envelope_seq,
+                envelope_key=found.envelope_key,
+                index_due=True,
+                index_next_at=now,
+            )
+        changed += 1
+    return changed
+
+
 def _by_recording(vault: Vault) -> Iterator[tuple[UUID, dict[str, Stored]]]:
     """Objects grouped by recording: prefixes come in order, so one group is held at a time."""
     current: str | None = None
@@ -304,4 +348,12 @@ def _sweep(
     findings.swept = old
 
 
-__all__ = ["Findings", "Outcome", "catalogue_from_envelopes", "read_envelope", "replace", "verify"]
+__all__ = [
+    "Findings",
+    "Outcome",
+    "catalogue_from_envelopes",
+    "newer_envelopes",
+    "read_envelope",
+    "replace",
+    "verify",
+]

@@ -13,17 +13,19 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from datetime import time as day_time
+from pathlib import Path
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from archive import audit, catalogue, openings, retention
+from archive import audit, backup, catalogue, openings, retention
 from archive.archive import SYSTEM, Archive
 from archive.db import transaction
 from archive.describing import Describer
 from archive.documents import document
 from archive.errors import (
     ArchiveError,
+    BackupRunning,
     CatalogueUnavailable,
     DiskFull,
     ExpiryRunning,
@@ -42,6 +44,7 @@ GIVE_UP_AFTER = 5
 INDEX_BATCH = 100
 IDLE_S = 0.5
 NIGHTLY = day_time(0, 10)  # Helsinki
+BACKUP = day_time(2, 10)  # Helsinki; after the night's run, so that what it erased goes at once
 
 log = logging.getLogger("archive.worker")
 
@@ -64,6 +67,8 @@ class Worker:
             self._start(f"describe-{n}", self._describe_loop)
         self._start("chain", lambda: self._loop(self._chain_once, idle_s=1.0))
         self._start("night", lambda: self._loop(self._night_once, idle_s=30.0))
+        if self._archive.config.backup_dir:
+            self._start("backup", lambda: self._loop(self._backup_once, idle_s=60.0))
         while not self._stop.wait(0.5):
             pass
         for thread in self._threads:
@@ -200,14 +205,41 @@ class Worker:
             self._stop.wait(60)
         return False
 
+    # -- backups ---------------------------------------------------------------------
 
-def last_nightly(now: datetime) -> datetime:
-    """The latest moment, not after `now`, at which a nightly run is due."""
+    def _backup_once(self) -> bool:
+        try:
+            made = back_up_if_due(self._archive)
+        except BackupRunning:
+            return False
+        except ArchiveError as error:
+            log.error("no backup was made: %s", error.message)
+            self._stop.wait(600)
+            return False
+        if made is not None:
+            log.info("backup %s made", made.folder.name)
+        return False
+
+
+def back_up_if_due(archive: Archive) -> backup.Made | None:
+    """The daily backup to ARCHIVE_BACKUP_DIR, unless today's is there already; see `backup.run`."""
+    folder = Path(archive.config.backup_dir)
+    newest = backup.newest(folder) if folder.is_dir() else None
+    if newest is not None and newest.made_at >= last_nightly(archive.now(), at=BACKUP):
+        return None
+    means = backup.Means(
+        archive.config, archive.engine, archive.store, archive.keys, now=archive.now
+    )
+    return backup.run(means, folder)
+
+
+def last_nightly(now: datetime, *, at: day_time = NIGHTLY) -> datetime:
+    """The latest moment, not after `now`, at which what runs daily at `at` is due."""
     day = retention.local(now).date()
-    at = retention.resolve_local(datetime.combine(day, NIGHTLY))
-    if at > now:
-        at = retention.resolve_local(datetime.combine(day - timedelta(days=1), NIGHTLY))
-    return at.astimezone(UTC)
+    due = retention.resolve_local(datetime.combine(day, at))
+    if due > now:
+        due = retention.resolve_local(datetime.combine(day - timedelta(days=1), at))
+    return due.astimezone(UTC)
 
 
 def describe_claimed(archive: Archive, describer: Describer, recording: Recording) -> None:

@@ -1,0 +1,341 @@
+"""Restoring a backup into an empty installation, so that nothing lives again that had ended.
+
+Every step can be repeated: a restore that broke off is begun again and ends the same. Until it
+is finished nothing else opens the keys, so nothing serves, receives, sweeps or expires.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
+
+from archive import audit, backup, catalogue, certificates, dumping, keybackup, rebuild, retention
+from archive.archive import SYSTEM, Archive, complete_descriptor
+from archive.config import Config
+from archive.db import downgrade, migrate, reading, transaction
+from archive.errors import BackupUnusable, KeyBackupUnusable, NotEmpty
+from archive.keybackup import KeyBackups
+from archive.keys import RESTORING_FILE, sync_folder, write_durably
+from archive.recovery import Contents, PrivateKey
+from archive.worker import index_batch
+
+_BATCH = 200
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a restore brought back and what it left dead, in numbers."""
+
+    recordings: int = 0
+    keys: int = 0
+    objects: int = 0
+    updated: int = 0  # rows brought up to a newer envelope
+    added: int = 0  # recordings that came after the dump
+    ended: int = 0  # in the dump, but erased, expired or over since
+    without_object: list[str] = field(default_factory=list)  # ids of rows that were left out
+    missing: list[str] = field(default_factory=list)  # object keys
+    damaged: list[str] = field(default_factory=list)
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything that was restored reads back."""
+        return not self.missing and not self.damaged
+
+
+def restore(
+    archive: Archive,
+    folder: Path,
+    private: PrivateKey,
+    *,
+    dump: Path | None = None,
+    sample: int | None = None,
+    progress: Progress = lambda stage, done, total: None,
+) -> Outcome:
+    """Restores the backup in `folder`: its newest dump (or the one named), its newest keys.
+
+    NotEmpty, BackupUnusable, KeyBackupUnusable, RecoveryKeyUnusable before anything is changed.
+    """
+    work = _Restore(archive, folder.absolute(), progress)
+    chosen = _chosen(work.folder, dump)
+    newest = keybackup.newest(work.folder / backup.KEYS)
+    contents = newest.open(private)
+    work.begin(chosen)
+    work.keys(contents, private)
+    work.objects()
+    work.catalogue(chosen)
+    work.replay()
+    work.envelopes()
+    work.expire()
+    work.index()
+    work.verify(sample)
+    work.finish(chosen)
+    return work.outcome
+
+
+def _chosen(folder: Path, dump: Path | None) -> backup.Made:
+    backup.owner(folder)
+    made = backup.made(folder)
+    if dump is not None:
+        made = [one for one in made if one.folder == dump.absolute()]
+    if not made:
+        raise BackupUnusable(path=dump or folder, reason="there is no finished backup")
+    chosen = made[-1]
+    expected = chosen.manifest["dump"]["sha256"]
+    if backup.sha256_of(chosen.folder / backup.DUMP) != expected:
+        raise BackupUnusable(path=chosen.folder, reason="its dump is damaged")
+    return chosen
+
+
+class _Restore:
+    def __init__(self, archive: Archive, folder: Path, progress: Progress) -> None:
+        self.folder = folder
+        self.outcome = Outcome()
+        self._archive = archive
+        self._progress = progress
+        self._marker = archive.keys.path / RESTORING_FILE
+
+    # -- beginning and end -----------------------------------------------------------
+
+    def begin(self, chosen: backup.Made) -> None:
+        """Refuses an installation with anything in it, unless a restore was begun there."""
+        if self._marker.exists():
+            return
+        archive = self._archive
+        if archive.keys.everything():
+            raise NotEmpty(what="keys already")
+        if next(iter(archive.store.list("")), None) is not None:
+            raise NotEmpty(what="objects in its store already")
+        if self._rows():
+            raise NotEmpty(what="recordings in its catalogue already")
+        write_durably(self._marker, json.dumps({"v": 1, "backup": chosen.folder.name}).encode())
+        sync_folder(self._marker.parent)
+
+    def _rows(self) -> int:
+        try:
+            with transaction(self._archive.engine) as connection:
+                return int(connection.execute(text("select count(*) from recording")).scalar_one())
+        except ProgrammingError:
+            return 0  # no tables yet
+
+    def finish(self, chosen: backup.Made) -> None:
+        archive = self._archive
+        backups = KeyBackups(archive.keys, now=archive.now, keep_days=archive.config.backup_days)
+        backups.adopt(self.folder / backup.KEYS)
+        with transaction(archive.engine) as connection:
+            self.outcome.recordings = connection.execute(
+                text("select count(*) from recording")
+            ).scalar_one()
+            detail = {"backup": chosen.folder.name, "recordings": self.outcome.recordings}
+            audit.append(connection, at=archive.now(), actor=SYSTEM, verb="restore", detail=detail)
+        self._marker.unlink()
+        sync_folder(self._marker.parent)
+
+    # -- what is brought back --------------------------------------------------------
+
+    def keys(self, contents: Contents, private: PrivateKey) -> None:
+        """Keys first: without them nothing can be checked. Days that are over stay dead."""
+        today = retention.local(self._archive.now()).date()
+        done = keybackup.restore(self._archive.keys, contents, today=today, private=private)
+        if done.conflicts:
+            raise KeyBackupUnusable(path=self.folder, reason=f"other keys: {done.conflicts[0]}")
+        self.outcome.keys = done.restored + done.present
+
+    def objects(self) -> None:
+        """Every object that is not in the store yet."""
+        store = self._archive.store
+        there = {stored.key: stored.bytes for stored in store.list("")}
+        files = list(backup.object_files(self.folder / backup.OBJECTS))
+        for number, (key, path) in enumerate(files):
+            if there.get(key) != path.stat().st_size:
+                with path.open("rb") as file:
+                    store.put(key, file)
+            self._progress("objects", number + 1, len(files))
+        self.outcome.objects = len(files)
+
+    def catalogue(self, chosen: backup.Made) -> None:
+        """The dump, whole or not at all, brought to this version's tables."""
+        url = self._archive.config.database_url
+        self._progress("catalogue", 0, 1)
+        migrate(url)
+        downgrade(url, revision="base")  # also what an attempt that broke off had loaded
+        dumping.load(url, chosen.folder / backup.DUMP)
+        migrate(url)
+        with transaction(self._archive.engine) as connection:
+            connection.execute(text("update recording set claimed_by = null"))
+            connection.execute(text("delete from installation where name like 'index/%'"))
+        self._name_versions()
+        self._progress("catalogue", 1, 1)
+
+    def _name_versions(self) -> None:
+        """Rows name the version that an object has in this store."""
+        for batch in _batches(self._archive.store.list(backup.RECORDINGS)):
+            values = [{"key": each.key, "version": each.version} for each in batch]
+            with transaction(self._archive.engine) as connection:
+                for table in ("recording", "rendition"):
+                    connection.execute(
+                        text(
+                            f"update {table} set object_version = :version "  # noqa: S608
+                            "where object_key = :key and object_version is distinct from :version"
+                        ),
+                        values,
+                    )
+
+    # -- what stays dead -------------------------------------------------------------
+
+    def replay(self) -> None:
+        """What was erased after the dump: by the certificates, and by objects that are gone."""
+        for certificate, ids in certificates.stored(self._archive.vault):
+            self._replay(certificate, ids)
+        self._drop_without_object()
+
+    def _replay(self, certificate: dict[str, Any], ids: list[UUID]) -> None:
+        run, at = UUID(certificate["run"]), certificate["at"]
+        values = {"run": run, "at": at, "c": json.dumps(certificate)}
+        with transaction(self._archive.engine) as connection:
+            connection.execute(
+                text("""insert into expiry_run (run, started_at, finished_at, certificate)
+                    values (:run, :at, :at, cast(:c as jsonb))
+                    on conflict (run) do update set finished_at = excluded.finished_at,
+                        certificate = excluded.certificate
+                    where expiry_run.certificate is null"""),
+                values,
+            )
+            connection.execute(
+                text("""insert into expired (id, cohort, run, reason)
+                    select gone.id, coalesce(r.cohort, cast(:day as date)), :run, 'certificate'
+                    from unnest(cast(:ids as uuid[])) as gone (id)
+                    left join recording r on r.id = gone.id
+                    on conflict do nothing"""),
+                {"ids": ids, "run": run, "day": at[:10]},
+            )
+            self.outcome.ended += connection.execute(
+                text("delete from recording where id = any(:ids)"), {"ids": ids}
+            ).rowcount
+            for day in certificate["cohorts_closed"]:
+                connection.execute(
+                    text("""insert into cohort (day, closed_at) values (:day, :at)
+                        on conflict (day) do update
+                            set closed_at = coalesce(cohort.closed_at, excluded.closed_at)"""),
+                    {"day": day, "at": at},
+                )
+        self._delete_objects(set(ids))
+
+    def _delete_objects(self, ids: set[UUID]) -> None:
+        """Objects that the mirror still had because no backup ran after the erasure."""
+        for batch in _batches(self._archive.store.list(backup.RECORDINGS)):
+            self._archive.store.delete(each.key for each in batch if backup.id_of(each.key) in ids)
+
+    def _drop_without_object(self) -> None:
+        """Rows whose original was erased between the dump and the copying of objects."""
+        after: UUID | None = None
+        there = {each.key for each in self._archive.store.list(backup.RECORDINGS)}
+        while rows := self._page(after):
+            after = rows[-1].id
+            gone = [row.id for row in rows if row.object_key not in there]
+            with transaction(self._archive.engine) as connection:
+                connection.execute(
+                    text("delete from recording where id = any(:ids)"), {"ids": gone}
+                )
+            self.outcome.without_object += [str(id) for id in gone]
+
+    def _page(self, after: UUID | None) -> list[Any]:
+        with reading(self._archive.engine) as connection:
+            return list(catalogue.walk(connection, after=after, limit=_BATCH))
+
+    def envelopes(self) -> None:
+        """What came or was corrected after the dump."""
+        archive = self._archive
+
+        def complete(descriptor: Any, sha256: str, length: int) -> Any:
+            return complete_descriptor(descriptor, sha256=sha256, length=length)
+
+        now = archive.now()
+        self.outcome.updated = rebuild.newer_envelopes(
+            archive.vault, archive.engine, complete=complete, now=now
+        )
+        found = rebuild.catalogue_from_envelopes(
+            archive.vault,
+            archive.engine,
+            complete=complete,
+            progress=lambda n: self._progress("envelopes", n, 0),
+            now=now,
+        )
+        self.outcome.added = found.rebuilt
+        self.outcome.damaged += found.damaged
+
+    def expire(self) -> None:
+        """What has ended meanwhile goes before anybody can ask for it."""
+        self.outcome.ended += int(self._archive.expire()["destroyed"])
+
+    # -- what is made anew -----------------------------------------------------------
+
+    def index(self) -> None:
+        """The search index, from the catalogue."""
+        archive = self._archive
+        for month in archive.index.months():
+            archive.index.drop(month)
+        with transaction(archive.engine) as connection:
+            total = catalogue.reindex(connection, month=None, now=archive.now())
+        done = 0
+        while index_batch(archive):
+            with transaction(archive.engine) as connection:
+                done = total - catalogue.queue_lengths(connection)["index"]
+            self._progress("index", done, total)
+
+    def verify(self, sample: int | None) -> None:
+        """Everything (or so many recordings) read back; renditions that are lost are due again."""
+        archive = self._archive
+        findings = rebuild.verify(
+            archive.vault,
+            archive.engine,
+            sample=sample,
+            mend=True,
+            progress=lambda n: self._progress("verifying", n, 0),
+            now=archive.now(),
+            object_age=lambda key: None,  # nothing is swept during a restore
+        )
+        mended = set(findings.mended)
+        self.outcome.missing = [key for key in findings.missing if key not in mended]
+        self.outcome.damaged += [key for key in findings.damaged if key not in mended]
+
+
+def _batches(items: Any) -> Iterator[list[Any]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, _BATCH)):
+        yield batch
+
+
+def remove_index(config: Config) -> None:
+    """Removes an index whose keys are lost, before a restore opens it.
+
+    Only where there are no keys, or where a restore broke off.
+    """
+    folder = config.keys_dir
+    if (folder / RESTORING_FILE).exists() or not any(folder.glob("index/*")):
+        shutil.rmtree(config.home / "index", ignore_errors=True)
+
+
+@contextmanager
+def parts_for(config: Config, *, say: Callable[[str], None]) -> Iterator[None]:
+    """The embedded parts, while restoring, where the settings name no others.
+
+    HomeInUse where an archive is running there: what is running is not empty.
+    """
+    from archive.embedded import Parts
+
+    if config.database_url:
+        yield
+        return
+    with Parts(config.home, say=say):
+        yield
