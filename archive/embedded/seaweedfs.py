@@ -6,6 +6,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -16,9 +17,9 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
-from archive.embedded.process import Guarded, fresh_log
+from archive.embedded.process import Guarded, end_former, fresh_log
 from archive.embedded.volumes import mend_volumes
-from archive.errors import PartFailed, StoreUnavailable
+from archive.errors import ObjectMissing, PartFailed, StoreUnavailable
 from archive.storage.address import place_of
 from archive.storage.journals import Journals
 from archive.storage.s3 import S3Store
@@ -63,6 +64,7 @@ class SeaweedFS:
     def launch(self) -> None:
         self.folder.mkdir(mode=0o700, exist_ok=True)
         (self.folder / "tmp").mkdir(mode=0o700, exist_ok=True)
+        end_former(self.folder, signal.SIGKILL)
         fresh_log(self._log)
         self._state.load()
         if not all(_is_free(port) for port in self._state["ports"].values()):
@@ -82,6 +84,7 @@ class SeaweedFS:
             folder=self.folder,
             environment=self._environment(),
             stop_s=STOP_S,
+            death_signal="SIGKILL",
         )
 
     def _command(self) -> list[str]:
@@ -175,13 +178,15 @@ class SeaweedFS:
         store = S3Store(place_of(self._url(), self.access_key, self.secret_key))
         try:
             store.make_bucket()
-            store.put_bytes("readiness/probe", b"")
+            # An empty object would need no volume: this one waits until they are there.
+            store.put_bytes("readiness/probe", b"probe")
+            answered = store.get("readiness/probe", start=0, length=10) == b"probe"
             store.delete(["readiness/probe"])
-        except StoreUnavailable:
+        except (StoreUnavailable, ObjectMissing):
             return False
         finally:
             store.close()
-        return True
+        return answered
 
     def _port_was_taken(self) -> bool:
         return "address already in use" in self._log.read_text("utf-8", "replace")
