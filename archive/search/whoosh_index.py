@@ -52,6 +52,7 @@ from archive.search.whoosh_month import (
 from archive.search.whoosh_walk import matching, newest, scores, span, weights
 
 _REMOVED = "removed"  # an empty file: the month lost documents and was not rewritten yet
+_PIECES = 6  # segments of a month beyond which it is worth rewriting
 _LOCK = "write.lock"  # empty; held while something is written
 _ATTEMPTS = 50  # of reading a month while writers replace its files
 _PAUSE_S = 0.01
@@ -81,7 +82,6 @@ class WhooshIndex:
         self._open: OrderedDict[str, OpenMonth] = OrderedDict()  # longest unused first
         self._reading = threading.RLock()  # a segment's reader is not safe between threads
         self._writing = threading.RLock()
-        self._tidied = False
 
     # -- writing ---------------------------------------------------------------------
 
@@ -168,9 +168,10 @@ class WhooshIndex:
 
     def _copy(self, where: Place, fresh: Place) -> bool:
         """What lives in `where`, in one segment in `fresh`; False where nothing lives."""
-        opened = self._month(where.month)
-        if opened is None or not any(leaf.count > len(gone) for leaf, gone in opened.parts()):
-            return False
+        with self._reading:
+            opened = self._month(where.month)
+            if opened is None or not any(leaf.count > len(gone) for leaf, gone in opened.parts()):
+                return False
         old = where.storage(self._key(where))
         writer = MonthWriter(fresh, self._keys.ensure(fresh.key_name), sort_mb=self._sort_mb)
         try:
@@ -192,9 +193,7 @@ class WhooshIndex:
             self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
             with (self._path / _LOCK).open("ab") as file:
                 _flock(file.fileno(), self._lock_wait_s)
-                if not self._tidied:
-                    self._tidy()
-                    self._tidied = True
+                self._tidy()  # every time: a key that should be gone must not wait for a restart
                 yield
 
     def _tidy(self) -> None:
@@ -366,7 +365,10 @@ class WhooshIndex:
     def to_rewrite(self) -> list[str]:
         """See the port."""
         current = {p.month: p for p in places(self._path) if not p.new}
-        return sorted(m for m, p in current.items() if (p.folder / _REMOVED).exists())
+        due = (
+            p for p in current.values() if (p.folder / _REMOVED).exists() or p.pieces() > _PIECES
+        )
+        return sorted(p.month for p in due)
 
     def close(self) -> None:
         """See the port."""

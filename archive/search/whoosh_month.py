@@ -45,7 +45,7 @@ _ABOUT = "about"
 _INDEX_NAME = "MAIN"
 _COUNTED = ("text", "subject")  # fields whose terms are counted, for relevance
 _TIER = 4  # so many segments of one size are merged into one of the next
-_MOST_MERGED = 1_000  # documents written again by one commit
+_MOST_MERGED = 500  # documents written again by one commit
 
 Key = tuple[int, bytes]  # microseconds since 1970 UTC, id: what hits are sorted by
 
@@ -113,6 +113,10 @@ class Place:
     def storage(self, key: bytes) -> SealedStorage:
         """Its files."""
         return SealedStorage(self.folder, key, month=self.month, generation=self.generation)
+
+    def pieces(self) -> int:
+        """How many segments it has."""
+        return sum(name.endswith(".seg") for name in names(self.folder))
 
     def toc_number(self) -> int:
         """The number of its last commit; -1 before one. FileNotFoundError once it was removed."""

@@ -21,14 +21,14 @@ from archive.errors import IndexBusy, IndexDamaged
 from archive.keys import KeysDirectory
 from archive.model import Document, Query
 from archive.search import Index, open_index
-from archive.search.finnish import default_analyser
+from archive.search.finnish import Analyser
 from archive.search.whoosh_index import WhooshIndex
-from tests.search.conftest import open_keys
+from tests.search.conftest import NoLemmas, open_keys
 from tests.search.documents import FIRST, contacts, document
 
 MARKER = "xqzmarkkeri"
 MARKERS = (MARKER.encode(), MARKER.upper().encode(), MARKER[::-1].encode(), b"3581029384")
-_FORK = multiprocessing.get_context("fork")
+_SPAWN = multiprocessing.get_context("spawn")  # a fork would take half of our threads along
 
 
 def marked(count: int, *, first: int = 1) -> list[Document]:
@@ -128,7 +128,7 @@ def opened(folder: Path, *, sort_mb: float = 64) -> WhooshIndex:
     return WhooshIndex(
         folder / "index",
         open_keys(folder / "keys"),
-        analyser=default_analyser(),
+        analyser=Analyser(NoLemmas()),
         sort_mb=sort_mb,
         lock_wait_s=20,
     )
@@ -193,10 +193,9 @@ def _put_for_ever(folder: Path) -> None:
 def test_after_kill_9_nothing_is_readable_and_everything_acknowledged_is_found(
     tmp_path: Path, temporary: Path
 ) -> None:
-    default_analyser().index_terms("lasku")  # loaded once, before the processes are made
     acknowledged = tmp_path / "acknowledged"
     for round_number in range(4):
-        child = _FORK.Process(target=_put_for_ever, args=(tmp_path,))
+        child = _SPAWN.Process(target=_put_for_ever, args=(tmp_path,))
         child.start()
         before = acknowledged.read_text() if acknowledged.exists() else ""
         end = time.monotonic() + 60
@@ -220,6 +219,10 @@ def test_after_kill_9_nothing_is_readable_and_everything_acknowledged_is_found(
     assert list(temporary.rglob("*")) == []
 
 
+def _generations(folder: Path) -> set[str]:
+    return {path.name for path in (folder / "index").glob("2026-09.*")}
+
+
 def _rewrite_for_ever(folder: Path) -> None:
     index = opened(folder)
     while True:
@@ -229,9 +232,12 @@ def _rewrite_for_ever(folder: Path) -> None:
 def test_a_rewrite_that_is_killed_loses_nothing_and_leaves_one_generation(tmp_path: Path) -> None:
     index = opened(tmp_path)
     index.put(marked(40))
-    for wait_s in (0.15, 0.3, 0.45, 0.6):
-        child = _FORK.Process(target=_rewrite_for_ever, args=(tmp_path,))
+    for wait_s in (0.01, 0.05, 0.1, 0.17):
+        child = _SPAWN.Process(target=_rewrite_for_ever, args=(tmp_path,))
         child.start()
+        before = _generations(tmp_path)
+        while _generations(tmp_path) == before:
+            time.sleep(0.005)
         time.sleep(wait_s)
         os.kill(child.pid or 0, signal.SIGKILL)
         child.join()
@@ -369,9 +375,8 @@ def _put_many(folder: Path, first: int) -> None:
 
 
 def test_two_writing_processes_take_turns_and_lose_nothing(tmp_path: Path) -> None:
-    default_analyser().index_terms("lasku")
     open_keys(tmp_path / "keys")
-    children = [_FORK.Process(target=_put_many, args=(tmp_path, n)) for n in (1, 101)]
+    children = [_SPAWN.Process(target=_put_many, args=(tmp_path, n)) for n in (1, 101)]
     for child in children:
         child.start()
     for child in children:
@@ -381,12 +386,14 @@ def test_two_writing_processes_take_turns_and_lose_nothing(tmp_path: Path) -> No
 
 
 def test_a_writer_that_waits_too_long_is_told_so(tmp_path: Path, keys: KeysDirectory) -> None:
-    index = WhooshIndex(tmp_path / "index", keys, analyser=default_analyser(), lock_wait_s=0.1)
+    index = WhooshIndex(tmp_path / "index", keys, analyser=Analyser(NoLemmas()), lock_wait_s=0.1)
     index.put([document(1)])
     with (
         index._lock(),
         pytest.raises(IndexBusy),
-        WhooshIndex(tmp_path / "index", keys, analyser=default_analyser(), lock_wait_s=0.1)._lock(),
+        WhooshIndex(
+            tmp_path / "index", keys, analyser=Analyser(NoLemmas()), lock_wait_s=0.1
+        )._lock(),
     ):
         pass
 
@@ -398,6 +405,18 @@ def test_segments_stay_few_and_deleted_contacts_are_merged_away(tmp_path: Path) 
         index.put([document(0, id=one.id, text=one.text, subject="toisen kerran")])
     assert len(list((tmp_path / "index").rglob("*.seg"))) <= 12
     assert index.count(Query()) == 60
+
+
+def test_a_month_in_many_pieces_is_worth_rewriting_and_then_is_one(tmp_path: Path) -> None:
+    index = opened(tmp_path)
+    for first in range(1, 7 * 501, 501):
+        index.put([document(number) for number in range(first, first + 501)])
+    total = 7 * 501
+    assert index.to_rewrite() == ["2026-09"]
+    index.rewrite("2026-09")
+    assert len(list((tmp_path / "index").rglob("*.seg"))) == 1
+    assert index.to_rewrite() == []
+    assert index.count(Query()) == total
 
 
 def test_the_index_opens_for_whoever_has_the_keys(tmp_path: Path, keys: KeysDirectory) -> None:
