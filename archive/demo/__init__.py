@@ -49,6 +49,7 @@ def _call(call: dict[str, Any], now: datetime) -> Sample:
         "source_ref": call["call_id"],
         "occurred_at": _moment(call, now).isoformat(),
         "file_name": call["file"],
+        "extra": {"channels": ["agent", "customer"]},
         "media_type": "audio/wav" if call["file"].endswith(".wav") else "audio/ogg",
     }
     content = (files(__package__) / "media" / call["file"]).read_bytes()
