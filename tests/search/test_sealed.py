@@ -23,6 +23,7 @@ from archive.model import Document, Query
 from archive.search import Index, open_index
 from archive.search.finnish import Analyser
 from archive.search.whoosh_index import WhooshIndex
+from archive.search.whoosh_month import places
 from tests.search.conftest import NoLemmas, open_keys
 from tests.search.documents import FIRST, contacts, document
 
@@ -269,6 +270,31 @@ def test_lock_and_notes_hold_nothing(index: Index, tmp_path: Path) -> None:
         assert [file.stat().st_size for file in files] == [0]
 
 
+def _opened_with_todays_keys(folder: Path) -> bytes:
+    """All that anybody who holds every key of today can read of the index."""
+    keys = open_keys(folder / "keys")
+    found = b""
+    for where in places(folder / "index"):
+        storage = where.storage(keys.get(where.key_name))
+        found += b"".join(storage.read(name) for name in storage.list())
+    return found
+
+
+def test_after_rewriting_todays_keys_open_no_word_of_what_was_removed(tmp_path: Path) -> None:
+    index = opened(tmp_path)
+    index.put([document(number, text="lasku") for number in range(1, 60)])
+    index.put(marked(3, first=101))
+    index.put([document(number, text="sopimus") for number in range(201, 220)])
+    assert MARKER.encode() in _opened_with_todays_keys(tmp_path)
+    index.remove([UUID(int=number) for number in (101, 102, 103)], month="2026-09")
+    for number in range(300, 340):  # meanwhile segments are merged
+        index.put([document(number, text="häiriö")])
+    index.rewrite("2026-09")
+    assert MARKER.encode() not in _opened_with_todays_keys(tmp_path)
+    assert "häiriö".encode() in _opened_with_todays_keys(tmp_path)
+    assert index.count(Query()) == 59 + 19 + 40
+
+
 # -- damage ----------------------------------------------------------------------------
 
 
@@ -407,16 +433,31 @@ def test_segments_stay_few_and_deleted_contacts_are_merged_away(tmp_path: Path) 
     assert index.count(Query()) == 60
 
 
-def test_a_month_in_many_pieces_is_worth_rewriting_and_then_is_one(tmp_path: Path) -> None:
+def test_a_month_in_many_pieces_is_worth_rewriting_and_then_is_in_few(tmp_path: Path) -> None:
     index = opened(tmp_path)
-    for first in range(1, 7 * 501, 501):
-        index.put([document(number) for number in range(first, first + 501)])
-    total = 7 * 501
+    for first in range(1, 9 * 401, 401):
+        index.put([document(number) for number in range(first, first + 401)])
     assert index.to_rewrite() == ["2026-09"]
     index.rewrite("2026-09")
-    assert len(list((tmp_path / "index").rglob("*.seg"))) == 1
+    assert len(list((tmp_path / "index").rglob("*.seg"))) == 3
     assert index.to_rewrite() == []
-    assert index.count(Query()) == total
+    assert index.count(Query()) == 9 * 401
+    assert index.check() == {}
+
+
+def test_rewriting_takes_over_segments_that_lost_nothing_under_the_new_key(tmp_path: Path) -> None:
+    index, reader = opened(tmp_path), opened(tmp_path)
+    index.put([document(number, text="lasku") for number in range(1, 401)])
+    index.put(marked(30, first=1001))
+    before = {path.name: path.read_bytes() for path in (tmp_path / "index").rglob("*.seg")}
+    index.remove([UUID(int=1005)], month="2026-09")
+    index.rewrite("2026-09")
+    after = {path.name: path.read_bytes() for path in (tmp_path / "index").rglob("*.seg")}
+    assert len(set(before) & set(after)) == 1
+    assert not set(before.values()) & set(after.values())
+    assert reader.count(Query(q="lasku")) == 400
+    assert reader.count(Query(q=MARKER)) == 29
+    assert index.check() == {}
 
 
 def test_the_index_opens_for_whoever_has_the_keys(tmp_path: Path, keys: KeysDirectory) -> None:
