@@ -36,6 +36,9 @@ READY_S = 180.0  # after kill -9 it took 18-24 s
 # On SIGTERM its volumes close at once; then its filer waits for ever to write a change log,
 # which nobody reads, to the volumes that are gone. What it acknowledged is on the disk.
 STOP_S = 2.0
+VOLUME_MB = 256
+# Volumes that are written side by side; SeaweedFS's own 7 gain nothing and need 2 GB of room.
+VOLUMES_AT_ONCE = 3
 TOOL_S = 120.0
 STARTS = 3  # with other ports, should one be taken between the look and the start
 FSYNC_COMMAND = "fs.configure -locationPrefix=/buckets/ -fsync -apply"
@@ -99,7 +102,7 @@ class SeaweedFS:
             "volume.max": 0,
             "volume.id": "embedded",
             "volume.preStopSeconds": 0,
-            "master.volumeSizeLimitMB": 256,
+            "master.volumeSizeLimitMB": VOLUME_MB,
             "master.telemetry": "false",
             # One master: nothing to be gained by waiting 10-20 s for another's vote at start.
             "master.electionTimeout": "500ms",
@@ -145,6 +148,8 @@ class SeaweedFS:
             "actions": ["Admin", "Read", "List", "Tagging", "Write"],
         }
         write_private(self._home / "run" / "seaweedfs-s3.json", {"identities": [identity]})
+        growth = f"[master.volume_growth]\ncopy_1 = {VOLUMES_AT_ONCE}\n"
+        (self.folder / "master.toml").write_text(growth, encoding="ascii")
 
     def wait(self) -> str:
         """The address of the bucket, when it takes objects and keeps what it acknowledges."""
