@@ -1,6 +1,7 @@
 """Makes the demo's calls: espeak-ng speaks Finnish, agent left, customer right.
 
-Run by hand where espeak-ng and ffmpeg are installed: `python -m tests.samples.make_samples`.
+Run by hand where espeak-ng and ffmpeg are installed: `python -m tests.samples.make_samples`,
+with the names of files to make only those.
 The people, numbers and addresses are invented.
 """
 
@@ -24,6 +25,8 @@ FEMALE = {"customer": ("fi+f2", "62", "155")}
 
 def main() -> None:
     for call in json.loads(TURNS.read_text(encoding="utf-8")):
+        if sys.argv[1:] and call["file"] not in sys.argv[1:]:
+            continue
         voices = VOICES | (FEMALE if call.get("voice") == "female" else {})
         left, right = array.array("h"), array.array("h")
         for who, words in call["turns"]:
