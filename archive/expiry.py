@@ -131,7 +131,8 @@ def _due(engine: Engine, now: datetime, failed: list[dict[str, str]]) -> list[Re
     with transaction(engine) as connection:
         ids = (
             connection.execute(
-                text("""select id from recording where expires_at <= :now and not (id = any(:failed))
+                text("""select id from recording
+                where expires_at <= :now and not (id = any(:failed))
                 order by expires_at limit :n"""),
                 {"now": now, "n": BATCH, "failed": [UUID(f["id"]) for f in failed]},
             )

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from archive import catalogue, keys, retention, seal
 from archive.catalogue import Added
-from archive.db import transaction
+from archive.db import quick, transaction
 from archive.errors import ArchiveError, KeyDestroyed, KeyMissing, ObjectMissing, SealBroken
 from archive.model import Descriptor, Recording, State
 from archive.storage import Stored
@@ -74,7 +74,8 @@ def catalogue_from_envelopes(
             continue
         with transaction(engine) as connection:
             catalogue.ensure_cohort(connection, recording.cohort)
-            added = catalogue.add(connection, recording, now=now)
+        with quick(engine) as driver:
+            added = catalogue.add(driver, recording, now=now)
         outcome.rebuilt += added is Added.STORED
         outcome.present += added is Added.KNOWN
     return outcome

@@ -41,7 +41,7 @@ def page(id: UUID) -> str:
     view = desk.archive_().describe(g.actor, id)
     listing = None
     if kept is not None and kept.desk != "single" and (place := kept.position(id)):
-        listing = desk.turn(token, kept, place[0])
+        listing = desk.turn(token, kept, place[0], count=False)
     return pane.show(
         view,
         kept=kept,
