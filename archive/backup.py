@@ -27,7 +27,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Engine
 
-from archive import __version__, catalogue, dumping, seal
+from archive import __version__, catalogue, dumping, retention, seal
 from archive.config import Config
 from archive.db import transaction
 from archive.errors import BackupUnusable, DiskFull, ObjectMissing
@@ -39,6 +39,7 @@ LABEL = "archive-backup.json"
 OBJECTS, KEYS, CATALOGUE = "objects", "keys", "catalogue"
 DUMP, MANIFEST = "catalogue.dump", "manifest.json"
 RECORDINGS = "recordings/"
+COMING_DAYS = 7
 _BATCH = 500
 _PARTIAL = ".part-"
 
@@ -129,6 +130,7 @@ def _run(
     outcome = _mirror(means, folder / OBJECTS, progress)
     step("mirrored")
     backups.write_root_copy(means.keys.root)
+    _make_coming_keys(means.keys, now)
     keys = backups.write(folder / KEYS)
     step("keys")
     manifest = {
@@ -146,6 +148,16 @@ def _run(
         sync_folder(each)
     step("manifest")
     return Made(target, manifest)
+
+
+def _make_coming_keys(keys: KeysDirectory, now: datetime) -> None:
+    """The keys that arrivals of the next days will be sealed under, so that they are backed up.
+
+    Where the keys are lost and the store is not, a backup of some days ago opens those too.
+    """
+    for days in range(COMING_DAYS + 1):
+        expires_at = retention.expires_at(now + timedelta(days=days))
+        keys.ensure(f"cohort/{retention.cohort_of(expires_at).isoformat()}")
 
 
 def installation(keys: KeysDirectory) -> str:

@@ -448,6 +448,21 @@ def test_a_private_call_is_in_no_backup_that_still_exists_35_days_later(
     assert holder.opens(elsewhere, archive.keys.path, private, kept.id)
 
 
+def test_keys_lost_the_store_alive_a_key_backup_of_days_ago_opens_what_arrived_since(
+    archive: Archive, clock: Clock, private: PrivateKey, folder: Path, elsewhere: Elsewhere
+) -> None:
+    deliver(archive, "1")
+    back_up(archive, folder)
+    clock.advance(timedelta(days=6))
+    since = deliver(archive, "2", days_ago=0)
+    with transaction(archive.engine) as connection:
+        row = catalogue.get(connection, since.id)
+    assert row is not None
+    (path,) = (folder / backup.KEYS).glob("*.sealed")
+    keys = _Keys(KeyBackup.read(path).open(private).keys)
+    assert Vault(keys=keys, store=archive.store).read_all(row) == wav(0.5)  # type: ignore[arg-type]
+
+
 # -- a backup over time ----------------------------------------------------------------
 
 
