@@ -19,6 +19,7 @@ from archive.errors import (
     KeyDestroyed,
     NotFound,
     OlderThanRetention,
+    ReferenceConflict,
 )
 from archive.model import Actor, Purpose, Query
 from tests.clock import Clock
@@ -82,17 +83,22 @@ def test_a_cohort_key_removed_by_hand_ends_exactly_that_days_recordings(
 ) -> None:
     lost, kept = deliver(archive, "1", days_ago=10), deliver(archive, "2", days_ago=20)
     worker.until_idle(archive)
-    day = lost.expires_at.astimezone().date()
-    for name in archive.keys.names("cohort"):
-        if str(day.year) in name and name.endswith(_helsinki_day(lost)):
-            (archive.keys.path / f"{name}.key").unlink(missing_ok=True)
-            (archive.keys.path / name).unlink(missing_ok=True)
+    day = _helsinki_day(lost)
+    (archive.keys.path / "cohort" / day).unlink()
+    _assert_unreadable_alone(archive, lost, kept)
+    later = deliver(archive, "3", days_ago=10)  # the day gets another key of the same name
+    worker.until_idle(archive)
+    _assert_unreadable_alone(archive, lost, kept, later)
+    with pytest.raises(ReferenceConflict):
+        deliver(archive, "1", days_ago=10)
+
+
+def _assert_unreadable_alone(archive: Archive, lost: Receipt, *kept: Receipt) -> None:
     with pytest.raises(NotFound):
         read(archive, lost)
-    assert read(archive, kept) == wav(0.5)
-    page = archive.find(READER, Query(customer="1234567"))
-    assert {view.id: view.readable for view in page.items}[kept.id] is True
-    assert archive.find(READER, Query(customer="1234567")).items
+    assert all(read(archive, receipt) == wav(0.5) for receipt in kept)
+    found = {v.id: v.readable for v in archive.find(READER, Query(customer="1234567")).items}
+    assert found == {lost.id: False} | {receipt.id: True for receipt in kept}
 
 
 def _helsinki_day(receipt: Receipt) -> str:
