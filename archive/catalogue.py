@@ -55,10 +55,11 @@ _ADD = """
             received_at, expires_at, cohort, bytes, object_key, object_version, object_bytes,
             header_bytes, envelope_seq, envelope_key, reference, wrapped_key, descriptor,
             next_attempt_at, index_next_at)
-        select %(id)s, %(kind)s, %(state)s, %(source)s, %(line)s, %(direction)s, %(occurred_at)s,
-            %(received_at)s, %(expires_at)s, %(cohort)s, %(bytes)s, %(object_key)s,
-            %(object_version)s, %(object_bytes)s, %(header_bytes)s, %(envelope_seq)s, %(envelope_key)s, %(reference)s,
-            %(wrapped_key)s, %(descriptor)s, %(now)s, %(now)s
+        select %(id)s, %(kind)s, %(state)s, %(source)s, %(line)s, %(direction)s,
+            %(occurred_at)s, %(received_at)s, %(expires_at)s, %(cohort)s, %(bytes)s,
+            %(object_key)s, %(object_version)s, %(object_bytes)s, %(header_bytes)s,
+            %(envelope_seq)s, %(envelope_key)s, %(reference)s, %(wrapped_key)s,
+            %(descriptor)s, %(now)s, %(now)s
         from day
         where not exists (
             select 1 from erased_reference where reference = %(reference)s and until > %(now)s)

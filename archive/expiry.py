@@ -23,7 +23,7 @@ from archive import audit, catalogue, retention
 from archive.catalogue import DueDay
 from archive.config import Config
 from archive.db import transaction
-from archive.errors import ClockSuspect, ExpiryRunning, StoreUnavailable
+from archive.errors import ClockSuspect, ExpiryRunning, IndexDamaged, StoreUnavailable
 from archive.model import Actor, Recording
 from archive.search import Index
 from archive.vault import Vault, cohort_name
@@ -161,7 +161,7 @@ def _destroy(
     except StoreUnavailable:
         failed += [{"id": str(id), "reason": "object store away"} for id in ids]
         return set()
-    touched = _unindex(means.index, months)
+    touched = _unindex(means, months)
     # Objects go before the row: a crash between leaves a row that the next run finds again.
     with transaction(means.engine) as connection:
         _record_expired(connection, batch, run_id, reason=reason)
@@ -177,19 +177,32 @@ def _objects(recording: Recording, renditions: Any) -> Iterator[str]:
         yield rendition.object_key
 
 
-def _unindex(index: Index, months: dict[UUID, str]) -> set[str]:
+def _unindex(means: Means, months: dict[UUID, str]) -> set[str]:
     by_month: dict[str, list[UUID]] = {}
     for id, month in months.items():
         by_month.setdefault(month, []).append(id)
     for month, ids in by_month.items():
-        index.remove(ids, month=month)
+        try:
+            means.index.remove(ids, month=month)
+        except IndexDamaged:
+            _make_anew(means, month)
     return set(by_month)
 
 
 def _rewrite_index(means: Means, months: set[str]) -> None:
     """Months that lost documents are rewritten under fresh keys, and the old keys destroyed."""
     for month in sorted(months):
-        means.index.rewrite(month)
+        try:
+            means.index.rewrite(month)
+        except IndexDamaged:
+            _make_anew(means, month)
+
+
+def _make_anew(means: Means, month: str) -> None:
+    """A damaged month does not stop the run: it goes with its key, and the worker makes it anew."""
+    means.index.drop(month)
+    with transaction(means.engine) as connection:
+        catalogue.reindex(connection, month=month, now=means.now())
 
 
 def _record_expired(

@@ -20,7 +20,7 @@ from uuid import UUID
 
 from archive import keys as keyring
 from archive import seal
-from archive.errors import TooLarge
+from archive.errors import KeyMissing, SealBroken, TooLarge
 from archive.keys import KeysDirectory
 from archive.model import (
     Attachment,
@@ -86,11 +86,18 @@ class Vault:
         return keyring.wrap_data_key(cohort_key, id, cohort, data_key)
 
     def data_key(self, recording: Recording) -> bytes:
-        """The data key; KeyDestroyed or KeyMissing when its cohort's key is no more."""
-        cohort_key = self.keys.get(cohort_name(recording.cohort))
-        return keyring.unwrap_data_key(
-            cohort_key, recording.id, recording.cohort, recording.wrapped_key
-        )
+        """The data key; KeyDestroyed or KeyMissing when its cohort's key is no more.
+
+        Missing also where a new key has the lost one's name: it does not open what that sealed.
+        """
+        name = cohort_name(recording.cohort)
+        cohort_key = self.keys.get(name)
+        try:
+            return keyring.unwrap_data_key(
+                cohort_key, recording.id, recording.cohort, recording.wrapped_key
+            )
+        except SealBroken:
+            raise KeyMissing(name=name) from None
 
     # -- small sealed things ---------------------------------------------------------
 

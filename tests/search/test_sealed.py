@@ -467,3 +467,33 @@ def test_the_index_opens_for_whoever_has_the_keys(tmp_path: Path, keys: KeysDire
     stranger = open_index(tmp_path / "index", open_keys(tmp_path / "other-keys"))
     with pytest.raises(IndexDamaged):
         stranger.count(Query())
+
+
+def test_a_month_that_is_rewritten_again_and_again_is_never_missing_or_damaged(
+    tmp_path: Path,
+) -> None:
+    index = opened(tmp_path)
+    index.put([document(number, text="lasku") for number in (1, 2, 3)])
+    done, wrong = threading.Event(), []
+
+    def read() -> None:
+        mine = opened(tmp_path)
+        while not done.is_set():
+            try:
+                found = mine.count(Query(q="lasku"))
+            except IndexDamaged as error:
+                wrong.append(str(error))
+            else:
+                wrong.extend([found] if found != 3 else [])
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(25):
+            index.rewrite("2026-09")
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
