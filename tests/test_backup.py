@@ -21,9 +21,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from archive import backup, catalogue, certificates, dumping, restoring, worker
+from archive import backup, catalogue, certificates, checkup, dumping, restoring, worker
 from archive import keys as keyring
 from archive.archive import SYSTEM, Archive, Receipt
+from archive.assembly import Assembly, utc_now
 from archive.backup import Made, Means
 from archive.config import Config
 from archive.db import open_engine, transaction
@@ -309,6 +310,16 @@ class Adversary:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"".join(store.stream(stored.key)))
 
+    def index(self, archive: Archive) -> None:
+        """Takes a copy of the search index as it lies on the disk."""
+        shutil.copytree(archive.config.home / "index", self.hoard / "index")
+
+    def finds(self, keys: Any, copy: Path) -> set[UUID]:
+        """What the copied index still answers with these keys."""
+        shutil.copytree(self.hoard / "index", copy)
+        with closing(open_index(copy, keys)) as index:
+            return {hit.id for hit in index.find(Query(customer="1234567"), limit=10)}
+
     def opens(
         self, elsewhere: Elsewhere, keys_dir: Path, private: PrivateKey, target: UUID
     ) -> bool:
@@ -402,6 +413,8 @@ def test_whoever_holds_every_copy_ever_made_but_no_older_key_backup_opens_nothin
         owner.copy(archive, folder, key_backups=True)
         clock.advance(timedelta(days=1))
     live_keys = archive.keys.path
+    adversary.index(archive)
+    assert adversary.finds(archive.keys, tmp_path / "index-1") == {dying.id, living.id}
     # The same code, before that night, with the same hoard: it opens both.
     assert adversary.opens(elsewhere, live_keys, private, dying.id)
     clock.advance(timedelta(days=5))
@@ -415,6 +428,7 @@ def test_whoever_holds_every_copy_ever_made_but_no_older_key_backup_opens_nothin
     assert list((adversary.hoard / backup.OBJECTS).rglob(f"*/{dying.id}/original"))
     assert not adversary.opens(elsewhere, live_keys, private, dying.id)
     assert adversary.opens(elsewhere, live_keys, private, living.id)
+    assert adversary.finds(archive.keys, tmp_path / "index-2") == {living.id}
     # The exception that is promised, and that `archive keys status` names until it rolls off.
     assert owner.opens(elsewhere, live_keys, private, dying.id)
     backups = KeyBackups(archive.keys, now=clock, keep_days=35)
@@ -586,6 +600,25 @@ def test_the_worker_backs_up_once_a_day(
     clock.advance(timedelta(hours=23))
     assert worker.back_up_if_due(archive) is not None  # a night has passed
     assert worker.back_up_if_due(archive) is None
+
+
+def test_the_doctor_says_what_is_missing_of_keys_and_backups(
+    archive: Archive, people: Any, folder: Path, tmp_path: Path
+) -> None:
+    def said() -> dict[str, str]:
+        assembly = Assembly(archive.config, archive.engine, archive, people)
+        return {finding.what: finding.mark for finding in checkup.look(assembly)}
+
+    assert said()["no recovery key: keys are not backed up, and lost with this disk"] == "note"
+    assert said()["no daily backup"] == "note"
+    archive.config = replace(archive.config, backup_dir=str(folder))
+    assert said()["the daily backup is overdue"] == "BAD"
+    backups = KeyBackups(archive.keys, now=utc_now, keep_days=35)
+    backups.make_recovery_key(tmp_path / "offline.key")
+    backup.run(replace(means(archive), now=utc_now), folder)
+    assert "the daily backup is overdue" not in said()
+    (archive.keys.path / "root.fresh").touch()
+    assert said()["a rotation of the root key broke off"] == "BAD"
 
 
 # -- restoring, and what stops it ------------------------------------------------------

@@ -452,6 +452,28 @@ def _assert_roots_recoverable(directory: KeysDirectory, private: PrivateKey) -> 
         assert root.unwrap(keys.seal.key_file_context(name), wrapped) == directory.get(name)
 
 
+def test_nobody_makes_or_destroys_a_key_in_the_instant_in_which_roots_change(
+    directory: KeysDirectory,
+) -> None:
+    new = keys.FileRootKey.create(directory.path / rotation.FRESH_FILE)
+    made, doomed = directory.path / "cohort" / "2027-12-01", directory.path / NAMES[0]
+    waiting = [
+        threading.Thread(target=directory.ensure, args=("cohort/2027-12-01",)),
+        threading.Thread(target=directory.destroy, args=(NAMES[0],)),
+    ]
+    with directory.exclusive():
+        for thread in waiting:
+            thread.start()
+        for thread in waiting:
+            thread.join(timeout=0.3)
+        assert not made.exists() and doomed.exists()
+        (directory.path / rotation.FRESH_FILE).rename(directory.path / keys.NEXT_ROOT_FILE)
+    for thread in waiting:
+        thread.join(timeout=30)
+    assert directory.wrapped_under("cohort/2027-12-01") == new.id
+    assert not doomed.exists()
+
+
 BUSY = """
 import itertools, sys
 from pathlib import Path
