@@ -545,22 +545,33 @@ def backup_command(assembly: Assembly, dir: Path) -> None:
 
 @cli.command(name="restore")
 @click.argument("dir", type=click.Path(exists=True, path_type=Path))
-@click.option("--recovery-key", required=True, type=click.Path(path_type=Path))
+@click.option("--recovery-key", type=click.Path(path_type=Path), help="File of the recovery key.")
+@click.option("--catalogue-only", is_flag=True, help="Keys and objects live: only the catalogue.")
 @click.option("--dump", type=click.Path(path_type=Path), help="Another dump than the newest.")
 @click.option("--sample", type=click.IntRange(1), help="Read back only so many recordings.")
-def restore_command(dir: Path, recovery_key: Path, dump: Path | None, sample: int | None) -> None:
+def restore_command(
+    dir: Path,
+    recovery_key: Path | None,
+    catalogue_only: bool,
+    dump: Path | None,
+    sample: int | None,
+) -> None:
     """Restore the backup in DIR into an empty installation; what had ended stays dead."""
     from archive import restoring
 
-    private = PrivateKey.load(recovery_key)
+    if catalogue_only == (recovery_key is not None):
+        raise click.UsageError("Give either --recovery-key FILE or --catalogue-only.")
+    private = PrivateKey.load(recovery_key) if recovery_key else None
     config = Config.from_env(os.environ)
     with restoring.parts_for(config, say=_say), _stages() as progress:
         restoring.remove_index(config)
         assembly = assemble(config, restoring=True)
+        how: dict[str, Any] = {"dump": dump, "sample": sample, "progress": progress}
         try:
-            done = restoring.restore(
-                assembly.archive, dir, private, dump=dump, sample=sample, progress=progress
-            )
+            if private is None:
+                done = restoring.restore_catalogue(assembly.archive, dir, **how)
+            else:
+                done = restoring.restore(assembly.archive, dir, private, **how)
         finally:
             assembly.close()
     click.echo(

@@ -73,12 +73,29 @@ def restore(
     work.begin(chosen)
     work.keys(contents, private)
     work.objects()
-    work.catalogue(chosen)
-    work.replay()
-    work.envelopes()
-    work.expire()
-    work.index()
-    work.verify(sample)
+    work.from_catalogue_on(chosen, sample)
+    work.finish(chosen)
+    return work.outcome
+
+
+def restore_catalogue(
+    archive: Archive,
+    folder: Path,
+    *,
+    dump: Path | None = None,
+    sample: int | None = None,
+    progress: Progress = lambda stage, done, total: None,
+) -> Outcome:
+    """Restores the catalogue alone, beside keys and objects that live; needs no recovery key.
+
+    NotEmpty where the catalogue has recordings; BackupUnusable, also for another archive's.
+    """
+    work = _Restore(archive, folder.absolute(), progress)
+    chosen = _chosen(work.folder, dump)
+    if backup.owner(work.folder) != backup.installation(archive.keys):
+        raise BackupUnusable(path=folder, reason="it is the backup of another archive")
+    work.begin(chosen, catalogue_only=True)
+    work.from_catalogue_on(chosen, sample)
     work.finish(chosen)
     return work.outcome
 
@@ -107,19 +124,28 @@ class _Restore:
 
     # -- beginning and end -----------------------------------------------------------
 
-    def begin(self, chosen: backup.Made) -> None:
+    def begin(self, chosen: backup.Made, *, catalogue_only: bool = False) -> None:
         """Refuses an installation with anything in it, unless a restore was begun there."""
         if self._marker.exists():
             return
         archive = self._archive
-        if archive.keys.everything():
+        if not catalogue_only and archive.keys.everything():
             raise NotEmpty(what="keys already")
-        if next(iter(archive.store.list("")), None) is not None:
+        if not catalogue_only and next(iter(archive.store.list("")), None) is not None:
             raise NotEmpty(what="objects in its store already")
         if self._rows():
             raise NotEmpty(what="recordings in its catalogue already")
         write_durably(self._marker, json.dumps({"v": 1, "backup": chosen.folder.name}).encode())
         sync_folder(self._marker.parent)
+
+    def from_catalogue_on(self, chosen: backup.Made, sample: int | None) -> None:
+        """What follows once keys and objects are there."""
+        self.catalogue(chosen)
+        self.replay()
+        self.envelopes()
+        self.expire()
+        self.index()
+        self.verify(sample)
 
     def _rows(self) -> int:
         try:

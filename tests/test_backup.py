@@ -289,6 +289,41 @@ def test_a_backup_made_while_recordings_come_in_is_whole(
             assert restored.vault.read_all(row) == wav(0.5)
 
 
+def test_a_lost_catalogue_is_restored_beside_keys_and_objects_that_live(
+    archive: Archive, clock: Clock, private: PrivateKey, folder: Path, elsewhere: Elsewhere
+) -> None:
+    ending, erased = deliver(archive, "1", days_ago=360), deliver(archive, "2")
+    living = deliver(archive, "3", days_ago=20)
+    worker.until_idle(archive)
+    back_up(archive, folder)
+    # All of this is in keys, objects and certificates, and in no dump.
+    clock.advance(timedelta(days=8))
+    archive.correct(READER, living.id, {"customer_number": "7654321"})
+    archive.expire()
+    archive.erase(READER, erased.id, reason="private")
+    later = deliver(archive, "4")
+    worker.until_idle(archive)
+    lost = replace(archive.config, database_url=elsewhere.config.database_url)
+    there = Elsewhere(lost, clock)
+    with there.archive(restoring=True) as empty:
+        outcome = restoring.restore_catalogue(empty, folder)
+        assert outcome.whole
+        assert (outcome.added, outcome.updated, outcome.recordings) == (1, 1, 2)
+        assert outcome.without_object == [str(erased.id)]
+    with there.archive() as restored:
+        for dead in (ending, erased):
+            with pytest.raises(NotFound):
+                read(restored, dead)
+        for alive in (living, later):
+            assert read(restored, alive) == wav(0.5)
+        worker.until_idle(restored)
+        found = restored.find(READER, Query(customer="7654321")).items
+        assert [view.id for view in found] == [living.id]
+        assert certificates.verify_all(restored.vault, restored.engine)[1] == []
+        with pytest.raises(NotEmpty, match="recordings in its catalogue"):
+            restoring.restore_catalogue(restored, folder)
+
+
 # -- the adversary ---------------------------------------------------------------------
 
 
