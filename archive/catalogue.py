@@ -305,22 +305,21 @@ def reindex(connection: Connection, *, month: str | None, now: datetime) -> int:
     ).rowcount
 
 
-def note_damage(connection: Connection, month: str) -> None:
-    """Notes that a month's index could not be read, for the worker to mend."""
+def note_month(connection: Connection, what: str, month: str) -> None:
+    """Notes an index month for the worker: "damaged" to be made anew, "rewrite" after erasure."""
     connection.execute(
-        text(
-            "insert into installation (name, value) values (:n, 'damaged') on conflict do nothing"
-        ),
-        {"n": f"index/{month}"},
+        text("insert into installation (name, value) values (:n, '') on conflict do nothing"),
+        {"n": f"index/{what}/{month}"},
     )
 
 
-def take_damage(connection: Connection) -> list[str]:
-    """The damaged months noted, which are thereby no longer noted."""
+def take_months(connection: Connection, what: str) -> list[str]:
+    """The months noted as `what`, which are thereby no longer noted."""
     rows = connection.execute(
-        text("delete from installation where name like 'index/%' returning name")
+        text("delete from installation where name like :n returning name"),
+        {"n": f"index/{what}/%"},
     ).scalars()
-    return sorted(name.removeprefix("index/") for name in rows)
+    return sorted(name.rpartition("/")[2] for name in rows)
 
 
 def queue_lengths(connection: Connection) -> dict[str, int]:

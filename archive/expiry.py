@@ -77,7 +77,7 @@ def _run(means: Means, now: datetime) -> dict[str, Any]:
     months: set[str] = set()
     while batch := _due(means.engine, now, failed):
         months |= _destroy(means, batch, run_id, failed)
-    _rewrite_index(means, months)
+    _rewrite_index(means, months | set(means.index.to_rewrite()))
     if closed and means.config.key_cache_s:
         means.wait(means.config.key_cache_s)  # no process holds a destroyed key any longer
     return _finish(means, run_id, now, failed)
@@ -356,7 +356,10 @@ def erase(means: Means, actor: Actor, recording: Recording, *, reason: str) -> N
         )
     failed: list[dict[str, str]] = []
     months = _destroy(means, [recording], run_id, failed, reason=reason)
-    _rewrite_index(means, months)
+    # The index no longer finds it; the worker rewrites the month's files when nothing waits.
+    with transaction(means.engine) as connection:
+        for month in months:
+            catalogue.note_month(connection, "rewrite", month)
     if failed:
         raise StoreUnavailable()
 

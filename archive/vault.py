@@ -241,18 +241,22 @@ def cohort_name(cohort: date) -> str:
 
 
 def original_key(cohort: date, id: UUID) -> str:
-    """Where an original lies. The cohort in it is a hint for people, never a reason to delete."""
-    return f"recordings/{cohort.isoformat()}/{id}/original"
+    """Where an original lies. The cohort in it is a hint for people, never a reason to delete.
+
+    No folder of its own for each recording: to a store with folders that is a second entry to
+    write, half of what an email costs it.
+    """
+    return f"recordings/{cohort.isoformat()}/{id}.original"
 
 
 def rendition_key(cohort: date, id: UUID, name: str, version: int) -> str:
     """Where one version of a rendition lies."""
-    return f"recordings/{cohort.isoformat()}/{id}/{name}.{version}"
+    return f"recordings/{cohort.isoformat()}/{id}.{name}.{version}"
 
 
 def envelope_key(cohort: date, id: UUID, seq: int) -> str:
     """Where a later envelope lies."""
-    return f"recordings/{cohort.isoformat()}/{id}/envelope.{seq}"
+    return f"recordings/{cohort.isoformat()}/{id}.envelope.{seq}"
 
 
 def encode_descriptor(descriptor: Descriptor) -> bytes:

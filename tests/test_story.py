@@ -198,6 +198,20 @@ def test_a_damaged_index_does_not_keep_what_is_due(archive: Archive, clock: Cloc
     assert [view.id for view in found] == [kept.id]
 
 
+def test_an_erased_recordings_words_leave_the_index_with_their_key(archive: Archive) -> None:
+    receipt = deliver(archive, "1", notes="ainutlaatuinen")
+    kept = deliver(archive, "2", notes="tavallinen")
+    worker.until_idle(archive)
+    before = archive.keys.names("index")
+    archive.erase(READER, receipt.id, reason="private")
+    assert archive.find(READER, Query(q="ainutlaatuinen", customer="1234567")).items == []
+    (month,) = archive.rewrite_index()
+    assert archive.rewrite_index() == []
+    assert all(archive.keys.is_destroyed(name) for name in before if month in name)
+    found = archive.find(READER, Query(q="tavallinen", customer="1234567")).items
+    assert [view.id for view in found] == [kept.id]
+
+
 def test_an_altered_certificate_is_found(archive: Archive, clock: Clock) -> None:
     deliver(archive, "1", days_ago=364)
     clock.advance(timedelta(days=2))

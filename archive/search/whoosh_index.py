@@ -116,8 +116,11 @@ class WhooshIndex:
             if where is None:
                 return
             fresh = self._next_place(month, new=True)
-            with _damage_named(month):
-                written = self._copy(where, fresh)
+            try:
+                with _damage_named(month):
+                    written = self._copy(where, fresh)
+            except FileNotFoundError:  # no other writer can have been faster: we hold the lock
+                raise IndexDamaged(month=month, reason="file missing") from None
             if written:
                 # From this rename on the fresh one is read. A crash before it leaves a folder
                 # that the next writer removes with its key; a crash after it leaves the old

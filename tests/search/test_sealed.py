@@ -359,6 +359,23 @@ def test_a_key_that_is_not_there_is_damage_and_is_mended_by_dropping(
     assert index.count(Query()) == 1
 
 
+@pytest.mark.parametrize("damage", _damages())
+def test_rewriting_a_month_of_which_a_segment_is_damaged_says_so(
+    tmp_path: Path, damage: str
+) -> None:
+    index = opened(tmp_path)
+    index.put([document(1), document(2)])
+    index.remove([UUID(int=1)], month="2026-09")
+    for path in (tmp_path / "index").rglob("*.seg"):
+        _damages()[damage](path)
+    with pytest.raises(IndexDamaged) as caught:
+        index.rewrite("2026-09")
+    assert caught.value.facts["month"] == "2026-09"
+    index.drop("2026-09")
+    index.put([document(2)])
+    assert index.count(Query()) == 1
+
+
 # -- several at once -------------------------------------------------------------------
 
 
