@@ -32,7 +32,8 @@ from archive.config import Config
 from archive.db import transaction
 from archive.errors import BackupUnusable, DiskFull, ObjectMissing
 from archive.keybackup import KeyBackups
-from archive.keys import KeysDirectory, make_private, sync_folder, write_durably
+from archive.keyfiles import make_private, sync_folder, write_durably
+from archive.keys import KeysDirectory
 from archive.storage import Store
 
 LABEL = "archive-backup.json"
@@ -281,7 +282,7 @@ def _forget_erased(engine: Engine, folder: Path, present: set[str], outcome: Out
 def id_of(key: str) -> UUID | None:
     """The recording that an object belongs to."""
     try:
-        return UUID(key.split("/")[2]) if key.startswith(RECORDINGS) else None
+        return UUID(key.split("/")[2].split(".")[0]) if key.startswith(RECORDINGS) else None
     except (ValueError, IndexError):
         return None
 

@@ -31,16 +31,8 @@ from archive.errors import (
     RecoveryKeyUnusable,
     RootKeyUnusable,
 )
-from archive.keys import (
-    ROOT_FILE,
-    FileRootKey,
-    KeysDirectory,
-    locked,
-    make_private,
-    overwrite_and_unlink,
-    sync_folder,
-    write_durably,
-)
+from archive.keyfiles import locked, make_private, overwrite_and_unlink, sync_folder, write_durably
+from archive.keys import KeysDirectory
 from archive.recovery import (
     PUBLIC_FILE,
     Contents,
@@ -50,6 +42,7 @@ from archive.recovery import (
     PublicKey,
     sealed,
 )
+from archive.roots import ROOT_FILE, FileRootKey
 
 REGISTER_FILE = "backups.json"
 LOCK_FILE = "backups.lock"

@@ -14,14 +14,11 @@ surely. Must not know recordings, rows, objects or people: only names of keys.
 from __future__ import annotations
 
 import base64
-import errno
-import fcntl
 import hashlib
 import hmac
 import json
 import os
 import re
-import stat
 import threading
 import time
 from collections import OrderedDict
@@ -30,15 +27,13 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
-from io import RawIOBase
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from archive import seal
 from archive.config import Config
 from archive.errors import (
-    DiskFull,
     KeyConflict,
     KeyDestroyed,
     KeyMissing,
@@ -46,17 +41,24 @@ from archive.errors import (
     RootKeyUnusable,
     SealBroken,
 )
+from archive.keyfiles import (
+    encode,
+    locked,
+    make_private,
+    overwrite_and_unlink,
+    publish,
+    remove_leftovers,
+    replace,
+    seen_of,
+    sync_folder,
+)
+from archive.roots import ROOT_FILE, FileRootKey, FileRoots, FixedRoot, RootKey
 
 FOLDERS = ("cohort", "hold", "index", "case", "installation")
-ROOT_FILE = "root.key"
-NEXT_ROOT_FILE = "root.next"
 LOCK_FILE = "root.lock"
 RESTORING_FILE = "restoring.json"  # there from the begin of a restore to its end
 _NAME = re.compile(rf"(?:{'|'.join(FOLDERS)})/[A-Za-z0-9][A-Za-z0-9._-]{{0,99}}\Z")
 _TOMBSTONE = ".destroyed"
-_NEW = ".new-"
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-_ATTEMPTS = 20  # of writing one file while others open the directory and clean it
 
 
 # -- data keys -------------------------------------------------------------------------
@@ -80,159 +82,6 @@ def unwrap_data_key(cohort_key: bytes, id: UUID, cohort: date, wrapped: bytes) -
 def reference_digest(key: bytes, source: str, source_ref: str) -> bytes:
     """HMAC-SHA-256 (32 bytes) by which a source's reference is known again."""
     return hmac.digest(key, seal.context("reference", source, source_ref), hashlib.sha256)
-
-
-# -- root keys -------------------------------------------------------------------------
-
-
-class RootKey(Protocol):
-    """What wraps the files of the keys directory; only its `id` is ever written down."""
-
-    @property
-    def id(self) -> str:
-        """Names this root key and version; written into every file it wraps."""
-        ...
-
-    def wrap(self, ctx: bytes, secret: bytes) -> bytes:
-        """`secret` sealed in this context. Raises RootKeyUnusable."""
-        ...
-
-    def unwrap(self, ctx: bytes, wrapped: bytes) -> bytes:
-        """The secret. Raises SealBroken for other bytes, RootKeyUnusable for a key away."""
-        ...
-
-
-class FileRootKey:
-    """A root key in a file that only its owner may read: JSON {v, kind, id, key}.
-
-    Its id is "file-" and 16 hex digits of a digest of the key, so that a damaged file shows.
-    """
-
-    def __init__(self, secret: bytes) -> None:
-        digest = hmac.digest(secret, seal.context("root-key-id"), hashlib.sha256)
-        self.id = f"file-{digest[:8].hex()}"
-        self._secret = secret
-
-    def __repr__(self) -> str:
-        return f"FileRootKey({self.id})"
-
-    @classmethod
-    def create(cls, path: Path) -> FileRootKey:
-        """Makes the file with a fresh key. RootKeyUnusable where there is one already."""
-        key = cls(os.urandom(seal.KEY))
-        if not key.write(path):
-            raise RootKeyUnusable(reason=f"{path} exists already and is not written over")
-        return key
-
-    @classmethod
-    def load(cls, path: Path) -> FileRootKey:
-        """The key in the file. RootKeyUnusable says what to do where it cannot be used."""
-        try:
-            with path.open("rb") as file:
-                refuse_readable_by_others(path, os.fstat(file.fileno()))
-                fields = json.loads(file.read(4096))
-            key = cls(base64.b64decode(fields["key"], validate=True))
-            if fields["v"] != 1 or fields["id"] != key.id or len(key._secret) != seal.KEY:
-                raise ValueError
-        except OSError as error:
-            raise RootKeyUnusable(reason=f"{path}: {error.strerror}") from None
-        except (ValueError, KeyError, TypeError):
-            raise RootKeyUnusable(reason=f"{path} is damaged or not a root key") from None
-        return key
-
-    def for_recovery(self) -> bytes:
-        """The key itself, to be sealed to the recovery key and nothing else."""
-        return self._secret
-
-    def write(self, path: Path) -> bool:
-        """Writes the key's file; False where there is one of the name already."""
-        encoded = base64.b64encode(self._secret).decode("ascii")
-        return publish(path, _json({"v": 1, "kind": "root-key", "id": self.id, "key": encoded}))
-
-    def wrap(self, ctx: bytes, secret: bytes) -> bytes:
-        """`secret` sealed in this context."""
-        return seal.seal(self._secret, ctx, secret)
-
-    def unwrap(self, ctx: bytes, wrapped: bytes) -> bytes:
-        """The secret; SealBroken for other bytes or another key."""
-        return seal.unseal(self._secret, ctx, wrapped)
-
-
-def refuse_readable_by_others(path: Path, found: os.stat_result) -> None:
-    """RootKeyUnusable unless the file is its owner's, who runs this program, and nobody else's."""
-    mode = stat.S_IMODE(found.st_mode)
-    if mode & 0o077:
-        raise RootKeyUnusable(
-            reason=f"others than its owner may use {path} (mode {mode:04o}). Run: chmod 600 {path}"
-        )
-    if os.geteuid() != 0 and found.st_uid != os.geteuid():
-        raise RootKeyUnusable(reason=f"{path} belongs to another user")
-
-
-class FixedRoot:
-    """One root key, for ever."""
-
-    def __init__(self, root: RootKey) -> None:
-        self._root = root
-
-    def current(self) -> RootKey:
-        """That key."""
-        return self._root
-
-    def find(self, id: str) -> RootKey | None:
-        """That key, if it is the one."""
-        return self._root if self._root.id == id else None
-
-
-class FileRoots:
-    """The root key files of a keys directory: the root, and its successor during a rotation.
-
-    Looks at the files on every use, so that every process follows a rotation by itself and
-    never writes under one whose file is gone.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        # The successor is looked at first: in the instant in which it takes the root's place it
-        # is met under the one name or the other, never under none.
-        self._paths = (folder / NEXT_ROOT_FILE, folder / ROOT_FILE)
-        self._lock = threading.Lock()
-        self._loaded: dict[Path, tuple[tuple[int, ...], FileRootKey]] = {}
-
-    def current(self) -> RootKey:
-        """The successor if there is one, else the root; RootKeyUnusable where neither is."""
-        with self._lock:
-            for path in self._paths:
-                root = self._look(path)
-                if root is not None:
-                    return root
-        raise RootKeyUnusable(reason=f"{self._paths[-1]} is missing")
-
-    def find(self, id: str) -> RootKey | None:
-        """The one of the two that has this id.
-
-        A root whose file was lost while we run still opens what it wrapped; `current` refuses it.
-        """
-        with self._lock:
-            roots = [self._look(path) for path in self._paths]
-            if roots == [None, None] and self._paths[-1] in self._loaded:
-                roots = [self._loaded[self._paths[-1]][1]]
-        return next((root for root in roots if root is not None and root.id == id), None)
-
-    def _look(self, path: Path) -> FileRootKey | None:
-        try:
-            seen = _seen(path.stat())
-            known = self._loaded.get(path)
-            if known is None or known[0] != seen:
-                self._loaded[path] = known = (seen, FileRootKey.load(path))
-        except FileNotFoundError:
-            if path.name == NEXT_ROOT_FILE:
-                self._loaded.pop(path, None)
-            return None
-        except RootKeyUnusable:
-            if path.exists():
-                raise
-            return None  # renamed between the two looks
-        return known[1]
 
 
 # -- the directory ---------------------------------------------------------------------
@@ -268,7 +117,7 @@ class KeysDirectory:
         self._settled: set[str] = set()  # names whose files have outlived a sync of their folder
         for folder in FOLDERS:
             make_private(path / folder)
-            _remove_leftovers(path / folder)
+            remove_leftovers(path / folder)
 
     @property
     def root(self) -> RootKey:
@@ -302,7 +151,7 @@ class KeysDirectory:
             self._cache.drop(name)
             raise KeyDestroyed(name=name)
         try:
-            cached = self._cache.get(name, _seen(os.stat(file)))  # noqa: PTH116 (text, for speed)
+            cached = self._cache.get(name, seen_of(os.stat(file)))  # noqa: PTH116 (text, for speed)
             return cached if cached is not None else self._load(name, Path(file))
         except FileNotFoundError:
             self._cache.drop(name)
@@ -318,7 +167,7 @@ class KeysDirectory:
         file, tombstone = _files(self._base, name)
         # The tombstone first: a crash after it leaves a key that nobody gets any more and that
         # the next call removes, never a removed key that `ensure` would make anew.
-        publish(Path(tombstone), _json({"v": 1, "name": name}))
+        publish(Path(tombstone), encode({"v": 1, "name": name}))
         self._cache.drop(name)
         with self._locked():  # or a rotation could put back the file that it has just read
             return overwrite_and_unlink(Path(file))
@@ -391,7 +240,7 @@ class KeysDirectory:
             secret, wrapped_under = self._open_file(name, raw)
             if wrapped_under == root.id:
                 return False
-            _replace(path, self._wrapped(root, name, secret))
+            replace(path, self._wrapped(root, name, secret))
         return True
 
     def wrapped_under(self, name: str) -> str | None:
@@ -413,8 +262,6 @@ class KeysDirectory:
         with locked(self.path / LOCK_FILE, exclusive=exclusive):
             yield
 
-    # -- files -------------------------------------------------------------------------
-
     def _make(self, name: str, secret: bytes | None = None) -> bool:
         path = Path(_files(self._base, name)[0])
         # Under the lock, so that no file is made under a root that a rotation has just searched
@@ -430,18 +277,18 @@ class KeysDirectory:
 
     def _wrapped(self, root: RootKey, name: str, secret: bytes) -> bytes:
         wrapped = base64.b64encode(root.wrap(seal.key_file_context(name), secret)).decode("ascii")
-        return _json({"v": 1, "name": name, "root": root.id, "wrapped": wrapped})
+        return encode({"v": 1, "name": name, "root": root.id, "wrapped": wrapped})
 
     def _load(self, name: str, path: Path) -> bytes:
         while True:
             with path.open("rb") as file:
-                seen = _seen(os.fstat(file.fileno()))
+                seen = seen_of(os.fstat(file.fileno()))
                 raw = file.read(64 * 1024)
             try:
                 secret, _ = self._open_file(name, raw)
             except (SealBroken, RootKeyUnusable):
                 # Not damaged and not another's if it was rewrapped or destroyed meanwhile.
-                if _seen(path.stat()) == seen:
+                if seen_of(path.stat()) == seen:
                     raise
                 continue
             self._cache.put(name, secret, seen)
@@ -477,7 +324,7 @@ def open_keys(config: Config, *, restoring: bool = False) -> KeysDirectory:
     if not restoring and (path / RESTORING_FILE).exists():
         raise RestoreUnfinished(path=path)
     make_private(path)
-    _remove_leftovers(path)
+    remove_leftovers(path)
     _open_root(path)
     keys = KeysDirectory(path, root=FileRoots(path), cache_s=config.key_cache_s)
     _try_root(keys)
@@ -566,13 +413,6 @@ class _Cache:
                 self._start_timer(next(iter(entries.values())).until - now)
 
 
-# -- files -----------------------------------------------------------------------------
-
-
-def _json(fields: dict[str, Any]) -> bytes:
-    return json.dumps(fields, separators=(",", ":"), sort_keys=True).encode() + b"\n"
-
-
 def _key_fields(raw: bytes, name: str) -> dict[str, Any]:
     fields = json.loads(raw)
     if fields["v"] != 1 or fields["name"] != name:
@@ -586,124 +426,3 @@ def _files(base: str, name: str) -> tuple[str, str]:
     if not _NAME.match(name) or name.endswith(_TOMBSTONE):
         raise ValueError("not a name of a key")
     return f"{base}/{name}", f"{base}/{name}{_TOMBSTONE}"
-
-
-def _seen(found: os.stat_result) -> tuple[int, ...]:
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-
-def publish(path: Path, content: bytes) -> bool:
-    """Writes the file whole or not at all, durably; False if there is one of the name already."""
-    for _ in range(_ATTEMPTS):
-        if path.exists():
-            return False
-        temporary = path.with_name(f"{_NEW}{os.urandom(8).hex()}")
-        try:
-            write_durably(temporary, content)
-            # A link, not a rename: of two processes that make the same key, the second fails.
-            # A crash here leaves a second name of the file, which the next open removes and
-            # which `destroy` writes over together with the first.
-            os.link(temporary, path)
-        except FileExistsError:
-            return False
-        except FileNotFoundError:
-            continue  # a process that has just opened the directory took it for a leftover
-        finally:
-            temporary.unlink(missing_ok=True)
-        sync_folder(path.parent)
-        return True
-    raise KeyMissing(name=path.name)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Puts other content in the place of a file that exists; readers meet the one or the other."""
-    for _ in range(_ATTEMPTS):
-        temporary = path.with_name(f"{_NEW}{os.urandom(8).hex()}")
-        write_durably(temporary, content)
-        with path.open("r+b", buffering=0) as old:
-            try:
-                temporary.replace(path)
-            except FileNotFoundError:
-                continue  # a process that has just opened the directory took it for a leftover
-            sync_folder(path.parent)
-            # A crash here leaves the old bytes in free blocks; nothing opens them once the old
-            # root is destroyed.
-            _overwrite(old)
-        return
-    raise KeyMissing(name=path.name)
-
-
-@contextmanager
-def locked(path: Path, *, exclusive: bool, wait: bool = True) -> Iterator[None]:
-    """Holds the lock file; the kernel lets go of it when the process ends. BlockingIOError."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        _give_to_owner(descriptor, path)
-        kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
-        fcntl.flock(descriptor, kind if wait else kind | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _give_to_owner(descriptor: int, path: Path) -> None:
-    if os.geteuid() == 0:  # root works in a folder of the service's user
-        owner = path.parent.stat()
-        os.fchown(descriptor, owner.st_uid, owner.st_gid)
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Writes a new file, mode 0600, and brings it to the disk. FileExistsError, DiskFull."""
-    try:
-        with os.fdopen(os.open(path, _CREATE, 0o600), "wb") as file:
-            _give_to_owner(file.fileno(), path)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull() from None
-        raise
-
-
-def overwrite_and_unlink(path: Path) -> bool:
-    """Removes a file of secrets; True if it was there."""
-    try:
-        with path.open("r+b", buffering=0) as file:
-            _overwrite(file)
-    except FileNotFoundError:
-        return False
-    path.unlink(missing_ok=True)
-    sync_folder(path.parent)
-    return True
-
-
-def _overwrite(file: RawIOBase) -> None:
-    size = os.fstat(file.fileno()).st_size
-    for filler in (os.urandom(size), bytes(size)):
-        file.seek(0)
-        file.write(filler)
-        os.fsync(file.fileno())
-
-
-def _remove_leftovers(folder: Path) -> None:
-    for leftover in folder.glob(f"{_NEW}*"):
-        leftover.unlink(missing_ok=True)
-
-
-def make_private(folder: Path) -> None:
-    """Makes the folder and every missing one above it, mode 0700; those that exist stay."""
-    if folder.is_dir():
-        return
-    make_private(folder.parent)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Brings names made, changed and removed in the folder to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -24,7 +24,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 
 from archive import seal
 from archive.errors import KeyBackupUnusable, RecoveryKeyMissing, RecoveryKeyUnusable, SealBroken
-from archive.keys import RootKey, publish, refuse_readable_by_others
+from archive.keyfiles import publish
+from archive.roots import RootKey, refuse_readable_by_others
 
 MAGIC = b"CARK"
 VERSION = 1

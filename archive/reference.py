@@ -70,7 +70,7 @@ def commands() -> str:
     """docs/commands.md."""
     parts = ["# Commands", "", "What `archive` can do. Exit codes: [errors.md](errors.md).", ""]
     for name, command in _walk("archive", cli):
-        context = click.Context(command, info_name=name, max_content_width=100)
+        context = click.Context(command, info_name=name, **cli.context_settings)
         parts += [f"## `{name}`", "", "```", command.get_help(context), "```", ""]
     return _NOTE + "\n".join(parts)
 

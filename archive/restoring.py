@@ -25,7 +25,8 @@ from archive.config import Config
 from archive.db import downgrade, migrate, reading, transaction
 from archive.errors import BackupUnusable, KeyBackupUnusable, NotEmpty
 from archive.keybackup import KeyBackups
-from archive.keys import RESTORING_FILE, sync_folder, write_durably
+from archive.keyfiles import sync_folder, write_durably
+from archive.keys import RESTORING_FILE
 from archive.recovery import Contents, PrivateKey
 from archive.worker import index_batch
 

@@ -17,13 +17,8 @@ from pathlib import Path
 
 from archive.errors import ArchiveError, RotationStopped
 from archive.keybackup import KeyBackups
-from archive.keys import (
-    NEXT_ROOT_FILE,
-    ROOT_FILE,
-    FileRootKey,
-    overwrite_and_unlink,
-    sync_folder,
-)
+from archive.keyfiles import overwrite_and_unlink, sync_folder
+from archive.roots import NEXT_ROOT_FILE, ROOT_FILE, FileRootKey
 
 FRESH_FILE = "root.fresh"
 OLD_FILE = "root.old"

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from archive import keybackup, keys, recovery, rotation
+from archive import keybackup, keys, recovery, roots, rotation
 from archive.archive import SYSTEM, Archive
 from archive.cli import cli
 from archive.config import Config
@@ -467,7 +467,7 @@ def test_nobody_makes_or_destroys_a_key_in_the_instant_in_which_roots_change(
         for thread in waiting:
             thread.join(timeout=0.3)
         assert not made.exists() and doomed.exists()
-        (directory.path / rotation.FRESH_FILE).rename(directory.path / keys.NEXT_ROOT_FILE)
+        (directory.path / rotation.FRESH_FILE).rename(directory.path / roots.NEXT_ROOT_FILE)
     for thread in waiting:
         thread.join(timeout=30)
     assert directory.wrapped_under("cohort/2027-12-01") == new.id
@@ -517,13 +517,13 @@ def test_no_read_and_no_new_key_fails_in_other_processes_while_the_root_is_rotat
     busy = [run(BUSY, str(tmp_path / "home"), str(n), cache) for n, cache in ((1, "0"), (2, "1"))]
     for process in busy:
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
-    roots = {backups.keys.root.id}
+    seen = {backups.keys.root.id}
     for _ in range(3):
-        roots.add(rotation.rotate(backups).root)
+        seen.add(rotation.rotate(backups).root)
     (tmp_path / "home" / "stop").touch()
     said = [process.communicate(timeout=60)[0].split() for process in busy]
     assert [process.returncode for process in busy] == [0, 0]
-    assert len(roots) == 4
+    assert len(seen) == 4
     assert all(int(reads) > 100 and int(made) > 3 for reads, made in said)
     checked, wrong = keys.open_keys(settings(tmp_path)).check()
     assert wrong == [] and checked > len(NAMES)
