@@ -31,7 +31,15 @@ from archive.errors import (
     RecoveryKeyUnusable,
     RootKeyUnusable,
 )
-from archive.keyfiles import locked, make_private, overwrite_and_unlink, sync_folder, write_durably
+from archive.keyfiles import (
+    NEW,
+    locked,
+    make_private,
+    overwrite_and_unlink,
+    remove_leftovers,
+    sync_folder,
+    write_durably,
+)
 from archive.keys import KeysDirectory
 from archive.recovery import (
     PUBLIC_FILE,
@@ -146,6 +154,7 @@ class KeyBackups:
         public = self.public()
         path = self.keys.path / RECOVERY_FOLDER / f"{root.id}.sealed"
         make_private(path.parent)
+        remove_leftovers(path.parent)
         contents = Contents({root.id: root.for_recovery()})
         if not _holds(path, contents, root, public):
             header = self._header("root", public, root.id, contents, until=None)
@@ -258,6 +267,8 @@ class KeyBackups:
     def roll_off(self) -> int:
         """Destroys key backups whose days are over and can be reached; how many."""
         register, removed = self._read(), 0
+        for folder in register.destinations:
+            remove_leftovers(folder)  # of a run that was killed while it wrote one
         kept = []
         for entry in register.backups:
             if entry.until <= self._now():
@@ -443,7 +454,7 @@ def _holds(path: Path, contents: Contents, root: FileRootKey | Any, public: Publ
 
 def _put(path: Path, content: bytes) -> None:
     """Writes a file in the place of any other of the name: whole or not at all, durably."""
-    temporary = path.with_name(f".new-{os.urandom(8).hex()}")
+    temporary = path.with_name(f"{NEW}{os.urandom(8).hex()}")
     try:
         write_durably(temporary, content)
         temporary.replace(path)

@@ -230,6 +230,16 @@ def test_key_backups_roll_off_and_one_that_cannot_be_reached_is_overdue(
     assert all(not each.overdue for each in backups.standing())
 
 
+def test_a_key_backup_that_was_only_begun_is_removed_by_the_next_run(
+    backups: KeyBackups, private: PrivateKey, tmp_path: Path
+) -> None:
+    made = backups.back_up(tmp_path / "dest")
+    made.path.rename(tmp_path / "dest" / ".new-0011")  # killed before it got its name
+    next_one = backups.back_up(tmp_path / "dest")
+    assert list((tmp_path / "dest").iterdir()) == [next_one.path]
+    assert [each.written.path for each in backups.standing()] == [next_one.path]
+
+
 def test_keys_are_restored_into_an_empty_directory_by_the_recovery_key_alone(
     backups: KeyBackups, private: PrivateKey, clock: Clock, tmp_path: Path
 ) -> None:
