@@ -415,7 +415,7 @@ class Archive:
 
         Use extends it; `expires_at` of the recording is checked each time.
         """
-        with transaction(self.engine) as connection:
+        with reading(self.engine) as connection:
             opening = openings.use(
                 connection, token, session=actor.session, now=self.now(), life=OPENING_LIFE
             )
