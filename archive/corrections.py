@@ -48,7 +48,7 @@ def apply(
         wrapped_key=vault.wrap(recording.id, cohort, data_key),
         descriptor=sealed,
     )
-    stored = vault.store.put_bytes(envelope_key(cohort, recording.id, seq), envelope.encode())
+    stored = vault.store.put_bytes(envelope_key(recording, seq), envelope.encode())
     # A crash here leaves an envelope that no row names: the next correction writes over the same
     # sequence number, and a rebuild takes the highest one that opens.
     with transaction(engine) as connection:

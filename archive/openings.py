@@ -24,6 +24,8 @@ class Opening:
 
     recording_id: UUID
     rendition: str
+    purpose: str
+    case: str | None
 
 
 def make(
@@ -66,10 +68,10 @@ def use(
     row = connection.execute(
         text("""update opening set until = greatest(until, :until)
             where token_digest = :token and session = :session and until > :now and not closed
-            returning recording_id, rendition"""),
+            returning recording_id, rendition, purpose, case_number as case"""),
         {"token": digest(token), "session": session, "now": now, "until": now + life},
     ).first()
-    return Opening(row.recording_id, row.rendition) if row else None
+    return Opening(**row._mapping) if row else None
 
 
 def served(connection: Connection, token: str, bytes_: int) -> None:

@@ -20,7 +20,7 @@ from uuid import UUID
 
 from archive import keys as keyring
 from archive import seal
-from archive.errors import TooLarge
+from archive.errors import KeyDestroyed, KeyMissing, TooLarge
 from archive.keys import KeysDirectory
 from archive.model import (
     Attachment,
@@ -86,11 +86,22 @@ class Vault:
         return keyring.wrap_data_key(cohort_key, id, cohort, data_key)
 
     def data_key(self, recording: Recording) -> bytes:
-        """The data key; KeyDestroyed or KeyMissing when its cohort's key is no more."""
-        cohort_key = self.keys.get(cohort_name(recording.cohort))
-        return keyring.unwrap_data_key(
-            cohort_key, recording.id, recording.cohort, recording.wrapped_key
-        )
+        """The data key; KeyDestroyed or KeyMissing when the cohort's and every hold's are gone."""
+        key, cohort, wrapped = self._wrapping(recording)
+        return keyring.unwrap_data_key(key, recording.id, cohort, wrapped)
+
+    def _wrapping(self, recording: Recording) -> tuple[bytes, date, bytes]:
+        """A key that lives, and what it wraps: the cohort's while it lives, else a hold's."""
+        try:
+            key = self.keys.get(cohort_name(recording.cohort))
+        except (KeyDestroyed, KeyMissing):
+            for held in recording.held:
+                try:
+                    return self.keys.get(held.key), held.cohort, held.wrapped
+                except (KeyDestroyed, KeyMissing):
+                    continue
+            raise
+        return key, recording.cohort, recording.wrapped_key
 
     # -- small sealed things ---------------------------------------------------------
 
@@ -168,7 +179,7 @@ class Vault:
         part = rendition or recording
         name = rendition.name if rendition else Rendition.ORIGINAL.value
         version = rendition.version if rendition else 1
-        self.keys.get(cohort_name(recording.cohort))  # a destroyed key ends cached readers too
+        self._wrapping(recording)  # a destroyed key ends cached readers too
         cached = self._readers.get((part.object_key, recording.wrapped_key))
         if cached is not None:
             return cached
@@ -243,9 +254,19 @@ def rendition_key(cohort: date, id: UUID, name: str, version: int) -> str:
     return f"recordings/{cohort.isoformat()}/{id}/{name}.{version}"
 
 
-def envelope_key(cohort: date, id: UUID, seq: int) -> str:
-    """Where a later envelope lies."""
-    return f"recordings/{cohort.isoformat()}/{id}/envelope.{seq}"
+def envelope_key(recording: Recording, seq: int) -> str:
+    """Where a later envelope lies: beside the original, also after a move to another day."""
+    return f"{recording_folder(recording)}envelope.{seq}"
+
+
+def hold_object_key(recording: Recording, hold: UUID | str) -> str:
+    """Where the envelope of a hold lies: beside the original, also after a move to another day."""
+    return f"{recording_folder(recording)}hold.{hold}"
+
+
+def recording_folder(recording: Recording) -> str:
+    """Where everything lies that a rebuild of the catalogue reads of a recording."""
+    return recording.object_key.rpartition("/")[0] + "/"
 
 
 def encode_descriptor(descriptor: Descriptor) -> bytes:
