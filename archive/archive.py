@@ -163,6 +163,10 @@ class Archive:
         )
         return self._reception.receive(actor, checked, content)
 
+    def reference(self, source: str, source_ref: str) -> bytes:
+        """The digest by which a reference is known."""
+        return self._reception.reference(source, source_ref)
+
     # -- find ------------------------------------------------------------------------
 
     def describe(

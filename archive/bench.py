@@ -151,6 +151,7 @@ def rig(*, web_workers: int = 2, web_threads: int = 8) -> Iterator[Rig]:
                     purpose=[Purpose.VERIFICATION],
                 )
                 with _web(environment, port):
+                    _until_idle(port)
                     yield Rig(assembly, parts, port=port, token=token)
             finally:
                 assembly.close()
@@ -194,6 +195,49 @@ def _wait_for(port: int) -> None:
             pass
         time.sleep(0.1)
     raise PartFailed(part="The web service", reason="it did not answer")
+
+
+def _until_idle(port: int) -> None:
+    """Dictionaries are loaded in the background after the start; that is not to be measured."""
+    before = _cpu_s(port)
+    for _ in range(60):
+        time.sleep(1)
+        now = _cpu_s(port)
+        if now - before < 0.1:
+            return
+        before = now
+
+
+def _cpu_s(port: int) -> float:
+    """Processor seconds of this process and of the service so far."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    used = time.process_time()
+    for pid in _service_pids(port):
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            continue
+        words = stat.rpartition(")")[2].split()
+        used += (int(words[11]) + int(words[12])) / ticks
+    return used
+
+
+def _service_pids(port: int) -> list[int]:
+    """Processes of the web service on that port: the one that listens, and its workers."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            of_port = f"ARCHIVE_PORT={port}".encode() in (folder / "environ").read_bytes().split(
+                b"\0"
+            )
+            is_web = b"archive.cli\0web" in (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if of_port and is_web:
+            found.append(int(folder.name))
+    return sorted(found)
 
 
 def _free_port() -> int:
@@ -425,25 +469,12 @@ def _post_large(bench: Rig, size: int) -> None:
 
 
 def _worker_pid(port: int) -> int:
-    """The single web worker: the child of the process that listens, with the service's port."""
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
-        try:
-            words = (folder / "environ").read_bytes().split(b"\0")
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            command = (folder / "cmdline").read_bytes()
-            of_parent = Path(f"/proc/{parent}/cmdline").read_bytes()
-        except (OSError, ValueError):
-            continue
-        mine = f"ARCHIVE_PORT={port}".encode() in words
-        if (
-            mine
-            and b"archive.cli" in command
-            and b"archive.cli" in of_parent
-            and b"web" in of_parent
-        ):
-            return int(folder.name)
+    """The single web worker: the child of the process that listens."""
+    pids = _service_pids(port)
+    for pid in pids:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        if int(stat.rpartition(")")[2].split()[1]) in pids:
+            return pid
     raise PartFailed(part="The web service", reason="its worker process was not found")
 
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import Connection, RowMapping, text
 
 from archive.model import Direction, HeldKey, Kind, Recording, State, StoredRendition
@@ -49,26 +50,28 @@ class DueDay:
 
 # -- recordings ------------------------------------------------------------------------
 
-# The statements of intake are made once: making one costs more than the database's answer.
-_ADD = text("""
+# Intake's own two statements, for a plain driver connection (db.quick).
+_ADD = """
         with day as (
-            select day from cohort where day = :cohort and closed_at is null for share
+            select day from cohort where day = %(cohort)s and closed_at is null for share
         )
         insert into recording (id, kind, state, source, line, direction, occurred_at,
             received_at, expires_at, cohort, bytes, object_key, object_version, object_bytes,
             header_bytes, envelope_seq, envelope_key, reference, wrapped_key, descriptor,
             next_attempt_at, index_next_at)
-        select :id, :kind, :state, :source, :line, :direction, :occurred_at,
-            :received_at, :expires_at, :cohort, :bytes, :object_key, :object_version,
-            :object_bytes, :header_bytes, :envelope_seq, :envelope_key, :reference,
-            :wrapped_key, :descriptor, :now, :now
+        select %(id)s, %(kind)s, %(state)s, %(source)s, %(line)s, %(direction)s, %(occurred_at)s,
+            %(received_at)s, %(expires_at)s, %(cohort)s, %(bytes)s, %(object_key)s,
+            %(object_version)s, %(object_bytes)s, %(header_bytes)s, %(envelope_seq)s, %(envelope_key)s, %(reference)s,
+            %(wrapped_key)s, %(descriptor)s, %(now)s, %(now)s
         from day
         where not exists (
-            select 1 from erased_reference where reference = :reference and until > :now)
+            select 1 from erased_reference where reference = %(reference)s and until > %(now)s)
         on conflict (reference) do nothing
-        returning id""")
+        returning id"""
 # What is held may come back (into a rebuilt catalogue) to a day that is closed.
-_ADD_HELD = text(_ADD.text.replace("day = :cohort and closed_at is null", "day = :cohort"))
+_ADD_HELD = _ADD.replace("%(cohort)s and closed_at is null for share", "%(cohort)s for share")
+_IS_ERASED = "select 1 from erased_reference where reference = %(r)s and until > %(now)s"
+_IS_KNOWN = "select 1 from recording where reference = %(r)s"
 _BY_REFERENCE = text(f"select {_COLUMNS} from recording where reference = :r")  # noqa: S608
 _GET = text(f"select {_COLUMNS} from recording where id = :id")  # noqa: S608
 
@@ -81,7 +84,11 @@ def ensure_cohort(connection: Connection, day: date) -> None:
 
 
 def add(
-    connection: Connection, recording: Recording, *, now: datetime, held: bool = False
+    connection: psycopg.Connection[Any],
+    recording: Recording,
+    *,
+    now: datetime,
+    held: bool = False,
 ) -> Added:
     """Inserts the row: the commit point of intake.
 
@@ -89,15 +96,20 @@ def add(
     the expiry run takes it exclusively, so a cohort is never closed under a row being added.
     What is `held` comes back to a closed day too.
     """
-    values = _values(recording) | {"now": now}
-    inserted = connection.execute(_ADD_HELD if held else _ADD, values).first()
-    if inserted is not None:
+    statement = _ADD_HELD if held else _ADD
+    if connection.execute(statement, _values(recording) | {"now": now}).fetchone() is not None:
         return Added.STORED
-    if by_reference(connection, recording.reference) is not None:
+    known = {"r": recording.reference, "now": now}
+    if is_known(connection, recording.reference):
         return Added.KNOWN
-    if is_erased(connection, recording.reference, now=now):
+    if connection.execute(_IS_ERASED, known).fetchone() is not None:
         return Added.ERASED
     return Added.CLOSED
+
+
+def is_known(connection: psycopg.Connection[Any], reference: bytes) -> bool:
+    """Whether a recording has this reference digest."""
+    return connection.execute(_IS_KNOWN, {"r": reference}).fetchone() is not None
 
 
 def get(connection: Connection, id: UUID, *, lock: bool = False) -> Recording | None:
@@ -123,16 +135,6 @@ def by_reference(connection: Connection, reference: bytes) -> Recording | None:
     """The recording known by this reference digest."""
     row = connection.execute(_BY_REFERENCE, {"r": reference}).mappings().first()
     return _recording(row) if row else None
-
-
-def is_erased(connection: Connection, reference: bytes, *, now: datetime) -> bool:
-    """Whether the reference was erased early and is still remembered."""
-    return bool(
-        connection.execute(
-            text("select 1 from erased_reference where reference = :r and until > :now"),
-            {"r": reference, "now": now},
-        ).first()
-    )
 
 
 def browse(

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from archive import catalogue, holds, keys, retention, seal
 from archive.catalogue import Added
-from archive.db import transaction
+from archive.db import quick, transaction
 from archive.errors import ArchiveError, KeyDestroyed, KeyMissing, ObjectMissing, SealBroken
 from archive.model import Descriptor, Hold, Recording, State
 from archive.storage import Stored
@@ -81,7 +81,10 @@ def catalogue_from_envelopes(
             continue
         with transaction(engine) as connection:
             catalogue.ensure_cohort(connection, recording.cohort)
-            added = catalogue.add(connection, recording, now=now, held=bool(held))
+        with quick(engine) as driver:
+            added = catalogue.add(driver, recording, now=now, held=bool(held))
+        # A crash here leaves a row without its hold: the next run finds the hold by its key.
+        with transaction(engine) as connection:
             outcome.holds += holds.restore(connection, [hold for hold, _ in held], now=now)
         outcome.rebuilt += added is Added.STORED
         outcome.present += added is Added.KNOWN

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from archive import catalogue, intake, keys, retention, seal
 from archive.answers import Receipt
 from archive.catalogue import Added
-from archive.db import reading, transaction
+from archive.db import quick, reading, transaction
 from archive.errors import (
     CohortClosed,
     Forbidden,
@@ -73,8 +73,11 @@ class Reception:
     def _known(self, descriptor: Descriptor) -> Recording | None:
         """The recording of this reference; whether one was erased is asked at the commit."""
         reference = self.reference(descriptor.source, descriptor.source_ref)
-        with reading(self._engine) as connection:
-            return catalogue.by_reference(connection, reference)
+        with quick(self._engine) as connection:
+            if not catalogue.is_known(connection, reference):
+                return None
+        with reading(self._engine) as connection_:
+            return catalogue.by_reference(connection_, reference)
 
     def _store(
         self,
@@ -171,11 +174,12 @@ class Reception:
         raise CohortClosed(day=recording.cohort)
 
     def _add(self, recording: Recording) -> Added:
-        with reading(self._engine) as connection:
-            if recording.cohort not in self._cohorts_made:
+        if recording.cohort not in self._cohorts_made:
+            with reading(self._engine) as connection:
                 catalogue.ensure_cohort(connection, recording.cohort)
-                self._cohorts_made.add(recording.cohort)
-            return catalogue.add(connection, recording, now=self._now())
+            self._cohorts_made.add(recording.cohort)
+        with quick(self._engine) as driver:
+            return catalogue.add(driver, recording, now=self._now())
 
     def _again(
         self,

@@ -51,7 +51,8 @@ def mulaw(seconds: float = 1.0, *, rate: int = 8000, hz: float = 440.0) -> bytes
 def mail(
     *,
     subject: str = "Sähkökatko Mäntytiellä",
-    text: str | None = "Hei,\n\nsähköt katkesivat eilen. Milloin korvaus tulee?\n\nTerveisin Aino\n",
+    text: str
+    | None = "Hei,\n\nsähköt katkesivat eilen. Milloin korvaus tulee?\n\nTerveisin Aino\n",
     html: str | None = None,
     sender: str = "Aino Esimerkki <aino@esimerkki.example>",
     to: str = "asiakaspalvelu@sahko.example",

@@ -32,7 +32,7 @@ class Parts:
     """
 
     def __init__(self, home: Path, *, say: Callable[[str], None]) -> None:
-        self.home = home.absolute()
+        self.home = home.resolve()
         self._say = say
         self._lock: int | None = None
         self._sockets: Path | None = None

@@ -10,7 +10,7 @@ The owner holds the other end of the guard's standard input:
 
 The guard ignores the signals that a terminal or a service manager sends to a whole group, so
 that the owner decides the order of stopping. Should the guard itself be killed, the kernel
-sends the part its stop signal (PR_SET_PDEATHSIG). So no part outlives `kill -9` of anyone.
+sends the part a signal (PR_SET_PDEATHSIG). So no part outlives `kill -9` of anyone.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ class Guard:
             os.setgid(gid)
             os.setuid(uid)
         # After the change of user: changing credentials clears it.
-        _libc.prctl(PR_SET_PDEATHSIG, int(self._stop_signal), 0, 0, 0)
+        number = signal.Signals[self._options.death_signal]
+        _libc.prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
         os.umask(0o077)
 
     def _told_to_stop(self, wait_s: float = TICK_S) -> bool:
@@ -162,6 +163,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--name", required=True)
     parser.add_argument("--log", required=True)
     parser.add_argument("--stop-signal", default="SIGTERM")
+    parser.add_argument("--death-signal", default="SIGTERM", help="if the guard is killed")
     parser.add_argument("--stop-s", type=float, default=20.0)
     parser.add_argument("--user", help="uid:gid to run the part as")
     parser.add_argument("--namespace", action="store_true")

@@ -7,6 +7,7 @@ import os
 import pwd
 import secrets
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from urllib.parse import quote
 
 import psycopg
 
-from archive.embedded.process import Guarded, fresh_log
+from archive.embedded.process import Guarded, end_former, fresh_log
 from archive.errors import PartFailed
 
 NAME = "PostgreSQL"
@@ -49,6 +50,7 @@ SETTINGS = {
     "log_statement": "none",
     "log_min_duration_statement": "-1",
     "log_min_error_statement": "panic",
+    "log_min_messages": "log",  # an ERROR may quote a value: invalid input syntax for …
     "log_parameter_max_length": "0",
     "log_parameter_max_length_on_error": "0",
     "log_error_verbosity": "terse",
@@ -91,7 +93,12 @@ class Postgres:
         if way.user is not None:
             self._sockets = way.data.parent / "sockets"
             _make_for(self._sockets, way.user)
-        if not way.data.exists():
+        if way.data.exists():
+            end_former(way.data.resolve(), signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
+            # Nothing works there: what the file says would only make PostgreSQL take a
+            # stranger that got its number for itself.
+            (way.data / "postmaster.pid").unlink(missing_ok=True)
+        else:
             self._say("making the database")
             self._initialise(way)
         self._server = self._guarded(NAME, self._command(way), way)

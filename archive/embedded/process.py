@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from os import getpid
+from contextlib import suppress
 from pathlib import Path
 
 from archive.errors import PartFailed
@@ -18,8 +20,9 @@ GUARD_EXTRA_S = 10.0  # for the guard to insist
 class Guarded:
     """A command under its own guard (see guard.py), in a session of its own.
 
-    `log` is appended to. Stopped by `stop_signal`, killed `stop_s` later. `user` is "uid:gid";
-    `namespace` runs it as *nobody* of a user namespace, with this user's files.
+    `log` is appended to. Stopped by `stop_signal`, killed `stop_s` later; `death_signal` is
+    what the kernel sends should the guard be killed. `user` is "uid:gid"; `namespace` runs it
+    as *nobody* of a user namespace, with this user's files.
     """
 
     def __init__(
@@ -32,14 +35,16 @@ class Guarded:
         environment: Mapping[str, str],
         stop_signal: str = "SIGTERM",
         stop_s: float = 20.0,
+        death_signal: str | None = None,
         user: str | None = None,
         namespace: bool = False,
     ) -> None:
         self.name = name
         self.log = log
         self._stop_s = stop_s
-        options = ["--owner", str(getpid()), "--name", name, "--log", str(log)]
+        options = ["--owner", str(os.getpid()), "--name", name, "--log", str(log)]
         options += ["--stop-signal", stop_signal, "--stop-s", str(stop_s)]
+        options += ["--death-signal", death_signal or stop_signal]
         options += ["--user", user] if user else []
         options += ["--namespace"] if namespace else []
         self._guard = subprocess.Popen(
@@ -100,10 +105,37 @@ class Guarded:
         pipe = self._guard.stdin
         if pipe is None or pipe.closed:
             return
-        try:
+        with suppress(BrokenPipeError):  # the guard has left already
             pipe.write(word)
-        except BrokenPipeError:
-            pass  # the guard has left already
+
+
+def end_former(folder: Path, *signals: signal.Signals, each_s: float = 10.0) -> None:
+    """Ends what a killed predecessor left running in `folder`: each signal in turn.
+
+    Returns when no process works there any longer; PartFailed naming one that will not go.
+    """
+    for number in signals:
+        left = _working_in(folder)
+        for process in left:
+            with suppress(ProcessLookupError):
+                os.kill(process, number)
+        end = time.monotonic() + each_s
+        while left and time.monotonic() < end:
+            time.sleep(0.05)
+            left = _working_in(folder)
+        if not left:
+            return
+    raise PartFailed(part="The former archive", reason=f"process {left[0]} does not end")
+
+
+def _working_in(folder: Path) -> list[int]:
+    """Processes whose working directory is `folder`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdigit() and (entry / "cwd").readlink() == folder:
+                found.append(int(entry.name))
+    return found
 
 
 def fresh_log(path: Path) -> Path:

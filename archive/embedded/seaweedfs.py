@@ -6,6 +6,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -16,9 +17,9 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
-from archive.embedded.process import Guarded, fresh_log
+from archive.embedded.process import Guarded, end_former, fresh_log
 from archive.embedded.volumes import mend_volumes
-from archive.errors import PartFailed, StoreUnavailable
+from archive.errors import ObjectMissing, PartFailed, StoreUnavailable
 from archive.storage.address import place_of
 from archive.storage.journals import Journals
 from archive.storage.s3 import S3Store
@@ -35,6 +36,9 @@ READY_S = 180.0  # after kill -9 it took 18-24 s
 # On SIGTERM its volumes close at once; then its filer waits for ever to write a change log,
 # which nobody reads, to the volumes that are gone. What it acknowledged is on the disk.
 STOP_S = 2.0
+VOLUME_MB = 256
+# Volumes that are written side by side; SeaweedFS's own 7 gain nothing and need 2 GB of room.
+VOLUMES_AT_ONCE = 3
 TOOL_S = 120.0
 STARTS = 3  # with other ports, should one be taken between the look and the start
 FSYNC_COMMAND = "fs.configure -locationPrefix=/buckets/ -fsync -apply"
@@ -63,6 +67,7 @@ class SeaweedFS:
     def launch(self) -> None:
         self.folder.mkdir(mode=0o700, exist_ok=True)
         (self.folder / "tmp").mkdir(mode=0o700, exist_ok=True)
+        end_former(self.folder, signal.SIGKILL)
         fresh_log(self._log)
         self._state.load()
         if not all(_is_free(port) for port in self._state["ports"].values()):
@@ -82,6 +87,7 @@ class SeaweedFS:
             folder=self.folder,
             environment=self._environment(),
             stop_s=STOP_S,
+            death_signal="SIGKILL",
         )
 
     def _command(self) -> list[str]:
@@ -96,7 +102,7 @@ class SeaweedFS:
             "volume.max": 0,
             "volume.id": "embedded",
             "volume.preStopSeconds": 0,
-            "master.volumeSizeLimitMB": 256,
+            "master.volumeSizeLimitMB": VOLUME_MB,
             "master.telemetry": "false",
             # One master: nothing to be gained by waiting 10-20 s for another's vote at start.
             "master.electionTimeout": "500ms",
@@ -142,6 +148,8 @@ class SeaweedFS:
             "actions": ["Admin", "Read", "List", "Tagging", "Write"],
         }
         write_private(self._home / "run" / "seaweedfs-s3.json", {"identities": [identity]})
+        growth = f"[master.volume_growth]\ncopy_1 = {VOLUMES_AT_ONCE}\n"
+        (self.folder / "master.toml").write_text(growth, encoding="ascii")
 
     def wait(self) -> str:
         """The address of the bucket, when it takes objects and keeps what it acknowledges."""
@@ -175,13 +183,15 @@ class SeaweedFS:
         store = S3Store(place_of(self._url(), self.access_key, self.secret_key))
         try:
             store.make_bucket()
-            store.put_bytes("readiness/probe", b"")
+            # An empty object would need no volume: this one waits until they are there.
+            store.put_bytes("readiness/probe", b"probe")
+            answered = store.get("readiness/probe", start=0, length=10) == b"probe"
             store.delete(["readiness/probe"])
-        except StoreUnavailable:
+        except (StoreUnavailable, ObjectMissing):
             return False
         finally:
             store.close()
-        return True
+        return answered
 
     def _port_was_taken(self) -> bool:
         return "address already in use" in self._log.read_text("utf-8", "replace")

@@ -196,9 +196,11 @@ class _Run:
                 inherit=[fd for fd in (file, pcm_in, opus_in) if fd is not None],
                 stdin=subprocess.DEVNULL if blocks is None else subprocess.PIPE,
             )
-        except BaseException:
+        except BaseException as failure:
             os.close(pcm)
             os.close(opus)
+            if isinstance(failure, OSError):
+                raise MediaUnusable(code="decoder-not-startable") from None
             raise
         finally:  # our copies of the writing ends, or the readers would never see an end
             os.close(pcm_in)
@@ -225,7 +227,7 @@ class _Run:
 
     def _attend(self, pcm: int, opus: int, blocks: Iterator[bytes] | None) -> None:
         """Serves all pipes until the decoder has ended, then raises what a callback raised."""
-        assert self._process is not None  # noqa: S101 - started just before
+        assert self._process is not None
         threads = [
             threading.Thread(target=self._guard, args=(self._play, opus), daemon=True),
             threading.Thread(target=self._guard, args=(self._listen,), daemon=True),
@@ -267,7 +269,7 @@ class _Run:
         self._end(None)
 
     def _end(self, code: str | None) -> None:
-        assert self._process is not None  # noqa: S101
+        assert self._process is not None
         with self._lock:
             if self.ended_by is None and self._process.poll() is None:
                 self.ended_by = code
@@ -295,7 +297,7 @@ class _Run:
                     pass
 
     def _listen(self) -> None:
-        assert self._process is not None and self._process.stderr is not None  # noqa: S101
+        assert self._process is not None and self._process.stderr is not None
         said = b""
         with self._process.stderr as errors:
             while block := errors.read1(_BLOCK):  # type: ignore[attr-defined]
@@ -303,11 +305,11 @@ class _Run:
         self.said = said.decode("utf-8", "replace")
 
     def _feed(self, blocks: Iterator[bytes]) -> None:
-        assert self._process is not None and self._process.stdin is not None  # noqa: S101
-        with suppress(BrokenPipeError):  # the decoder has ended before its input
-            with self._process.stdin as writer:
-                for block in blocks:
-                    writer.write(block)
+        assert self._process is not None and self._process.stdin is not None
+        # A broken pipe: the decoder has ended before its input.
+        with suppress(BrokenPipeError), self._process.stdin as writer:
+            for block in blocks:
+                writer.write(block)
 
 
 def _first(blocks: Iterator[bytes]) -> bytes:
@@ -366,7 +368,8 @@ def _is_streamed_wav(head: bytes) -> bool:
 
 _MAGIC = frozenset(
     {b"RIFF", b"RIFX", b"RF64", b"OggS", b"fLaC", b"FORM", b".snd", b"caff", b"wvpk", b"MAC ",
-     b"TTA1", b"MPCK", b"riff", b"\x1aE\xdf\xa3", b"0&\xb2u", b"FLV\x01", b"NIST", b"\x00\x00\x01\xba"}
+     b"TTA1", b"MPCK", b"riff", b"\x1aE\xdf\xa3", b"0&\xb2u", b"FLV\x01", b"NIST",
+     b"\x00\x00\x01\xba"}
 )  # fmt: skip
 _LONG_MAGIC = (b"ID3", b"#!AMR", b"#!SILK", b"#EXTM3U", b"ADIF", b"MP+", b"Creative Voice File")
 _BITRATES = {  # kbit/s by (version 1?, layer); ISO 11172-3 and 13818-3

@@ -86,6 +86,6 @@ def _codec(declared: str | None) -> str | None:
         match = re.fullmatch(r"(?:x-)?cp-?([0-9]{3,5})|windows([0-9]{4})", name)
         again = f"cp{match.group(1) or match.group(2)}" if match else name
         return _codec(again) if again != name else None
-    if found.name in _REFUSED or not found._is_text_encoding:  # type: ignore[attr-defined]
+    if found.name in _REFUSED or not found._is_text_encoding:
         return None
     return found.name

@@ -244,7 +244,8 @@ def _ask(path: str, what: str) -> str:
 # printed further in. `level+` puts "[info] " before each.
 _INPUT = re.compile(r"^\[info\] Input #0, ([0-9A-Za-z_,]{1,60}), from '", re.MULTILINE)
 _STREAM = re.compile(
-    r"^\[info\]   Stream #0:[0-9]+[^\n:]{0,40}: Audio: ([0-9a-z_]{1,40})([^\n]{0,300})$", re.MULTILINE
+    r"^\[info\]   Stream #0:[0-9]+[^\n:]{0,40}: Audio: ([0-9a-z_]{1,40})([^\n]{0,300})$",
+    re.MULTILINE,
 )
 _DURATION = re.compile(
     r"^\[info\]   Duration: ([0-9]{1,6}):([0-9]{2}):([0-9]{2}\.[0-9]{1,6})", re.MULTILINE

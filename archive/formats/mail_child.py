@@ -14,24 +14,26 @@ import sys
 import sysconfig
 import threading
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import IO, Any
 
 from archive.formats import sandbox
-from archive.formats.mail_read import ParsedMail, parse_mail, unread
+from archive.formats.mail_read import Depth, ParsedMail, parse_mail, unread
 from archive.model import Attachment, MailDescription
 
 _ANSWER_MAX = 64 * 1024 * 1024  # bytes
-_FULL, _HEADERS_ONLY = b"F", b"H"
+_DIED = "parser failed"
 _HEADERS_SENT = 2 * 1024 * 1024  # of an email whose body could not be read
 
 
 class MailParser:
     """Parses emails in a child that is started when first needed and after every failure.
 
-    An email that exceeds a limit is read again by its header alone and marked "time limit",
-    "memory limit" or "parser failed"; the next one is not affected. Safe to share by threads.
+    An email that exceeds a limit is read again without its HTML, then by its header alone, and
+    marked "time limit", "memory limit" or "parser failed"; the next one is not affected. Safe to
+    share by threads. `close` ends the child.
     """
 
     def __init__(
@@ -47,22 +49,29 @@ class MailParser:
 
     def parse(self, raw: bytes) -> ParsedMail:
         """What `parse_mail` says of `raw`, within the limits."""
+        code = ""
         with self._lock:
-            answer = self._ask(_FULL, raw)
-            if isinstance(answer, ParsedMail):
-                return answer
-            header = self._ask(_HEADERS_ONLY, raw[:_HEADERS_SENT])
-            if isinstance(header, ParsedMail):
-                return _marked(header, answer)
-            return unread(answer)
+            for depth in Depth:
+                most = _HEADERS_SENT if depth is Depth.HEADERS else None
+                answer = self._ask(depth, raw[:most])
+                if isinstance(answer, ParsedMail):
+                    return _marked(answer, code) if code else answer
+                code = code or answer
+        return unread(code)
 
     def close(self) -> None:
         """Ends the child. The parser can be used again and then starts another."""
         with self._lock:
             self._end()
 
-    def _ask(self, mode: bytes, raw: bytes) -> ParsedMail | str:
+    def _ask(self, depth: Depth, raw: bytes) -> ParsedMail | str:
         """The answer, or the code of what went wrong."""
+        answer = self._ask_once(depth, raw)
+        if answer == _DIED and self._parsed > 0:  # perhaps of an earlier email, or killed by others
+            answer = self._ask_once(depth, raw)
+        return answer
+
+    def _ask_once(self, depth: Depth, raw: bytes) -> ParsedMail | str:
         child = self._running()
         expired = threading.Event()
         watchdog = threading.Timer(self._wall_s, _expire, args=(child, expired))
@@ -70,8 +79,8 @@ class MailParser:
         watchdog.start()
         answer: Any = None
         try:
-            assert child.stdin is not None and child.stdout is not None  # noqa: S101 - pipes
-            _send(child.stdin, mode + raw)
+            assert child.stdin is not None and child.stdout is not None
+            _send(child.stdin, depth[0].encode() + raw)
             answer = json.loads(_receive(child.stdout, _ANSWER_MAX) or b"null")
         except (OSError, ValueError):
             pass
@@ -81,9 +90,9 @@ class MailParser:
             self._parsed += 1
             with suppress(KeyError, TypeError, ValueError):
                 return _from_json(answer)
-            return str(answer.get("failed", "parser failed"))[:40]
+            return str(answer.get("failed", _DIED))[:40]
         self._end()
-        return "time limit" if expired.is_set() else "parser failed"
+        return "time limit" if expired.is_set() else _DIED
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._owner != os.getpid():
@@ -104,7 +113,7 @@ class MailParser:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # a traceback would quote the email
-            env={"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
+            env={"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
             start_new_session=True,
         )
 
@@ -126,22 +135,17 @@ def _expire(child: subprocess.Popen[bytes], expired: threading.Event) -> None:
 
 
 def _marked(parsed: ParsedMail, code: str) -> ParsedMail:
-    return ParsedMail(_with_code(parsed.description, code), parsed.text, parsed.html)
+    errors = (*parsed.description.parse_errors, code)
+    return replace(parsed, description=replace(parsed.description, parse_errors=errors))
 
 
-def _with_code(description: MailDescription, code: str) -> MailDescription:
-    from dataclasses import replace
-
-    return replace(description, parse_errors=(*description.parse_errors, code))
-
-
-def _send(pipe: BinaryIO, frame: bytes) -> None:
+def _send(pipe: IO[bytes], frame: bytes) -> None:
     pipe.write(struct.pack(">I", len(frame)))
     pipe.write(frame)
     pipe.flush()
 
 
-def _receive(pipe: BinaryIO, most: int) -> bytes | None:
+def _receive(pipe: IO[bytes], most: int) -> bytes | None:
     """The next frame; None at the end or where it would be longer than `most`."""
     head = pipe.read(4)
     if len(head) < 4:
@@ -167,9 +171,12 @@ def _from_json(found: dict[str, Any]) -> ParsedMail:
     return ParsedMail(MailDescription(**given), str(found["text"]), found["html"])
 
 
+_DEPTHS = {depth[0].encode(): depth for depth in Depth}
+
+
 def _answer(frame: bytes) -> bytes:
     try:
-        return _to_json(parse_mail(frame[1:], headers_only=frame[:1] == _HEADERS_ONLY))
+        return _to_json(parse_mail(frame[1:], depth=_DEPTHS[frame[:1]]))
     except MemoryError:
         return b'{"failed":"memory limit"}'
     except Exception:  # whatever it is: the email is kept, marked, and the next one is read

@@ -14,14 +14,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import Message
-from email.parser import BytesHeaderParser
+from email.parser import HeaderParser
 from email.policy import compat32
 from email.utils import parsedate_to_datetime
 
 from archive.formats.charsets import decode
 
 MOST_ADDRESSES = 1000  # of a message; more are dropped and the message is marked
-_FIELD_MAX = 64 * 1024  # characters of one field's value that are read
+_FIELD_MAX = 64 * 1024  # bytes of one field that are read
+_PARAMETERS_MAX = 8 * 1024
 _NAME = re.compile(rb"[!-9;-~]+[ \t]*:")
 _ENCODED = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?(.*?)\?=", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\u2028\u2029]+")
@@ -54,17 +55,20 @@ def parse_fields(block: bytes) -> tuple[Message, bool]:
             kept.append(bytearray(re.sub(rb"^([!-9;-~]+)[ \t]+:", rb"\1:", line)))
         elif line.strip():
             dropped = True
-    return BytesHeaderParser(policy=compat32).parsebytes(b"\n".join(kept) + b"\n\n"), dropped
+    # As text and not as bytes: of 8-bit letters `email` would leave nothing but U+FFFD.
+    lines = [decode(bytes(line[: _most(line)]), None)[0] for line in kept]
+    return HeaderParser(policy=compat32).parsestr("\n".join(lines) + "\n\n"), dropped
+
+
+def _most(line: bytearray) -> int:
+    """How many bytes of a field are read: `email` needs quadratic time for parameters."""
+    return _PARAMETERS_MAX if line[:8].lower() == b"content-" else _FIELD_MAX
 
 
 def raw_values(message: Message, name: str) -> list[str]:
-    """Every value of a field, unfolded, 8-bit bytes as lone surrogates; in the order given."""
+    """Every value of a field, in the order given."""
     wanted = name.lower()
-    return [
-        re.sub(r"[\r\n]+(?=[ \t])|[\r\n]+", "", str(value))[:_FIELD_MAX]
-        for key, value in message.raw_items()
-        if key.lower() == wanted
-    ]
+    return [str(value).strip() for key, value in message.raw_items() if key.lower() == wanted]
 
 
 def text(message: Message, name: str) -> str | None:
@@ -74,7 +78,7 @@ def text(message: Message, name: str) -> str | None:
 
 
 def readable(raw: str) -> str:
-    """Encoded words and 8-bit bytes decoded, white space collapsed, control characters gone."""
+    """Encoded words decoded, white space collapsed, control characters gone."""
     return " ".join(clean(_CONTROL.sub(" ", decode_words(raw))).split())
 
 
@@ -100,14 +104,14 @@ def decode_words(raw: str) -> str:
             between = between if between.strip() or payload is None else ""
         elif waiting:
             between = ""
-        pieces.append(_eight_bit(between))
+        pieces.append(between)
         if payload is None:
-            pieces.append(_eight_bit(word.group()))
+            pieces.append(word.group())
         else:
             waiting = (charset, (waiting[1] if waiting else b"") + payload)
     if waiting:
         pieces.append(decode(waiting[1], waiting[0])[0])
-    pieces.append(_eight_bit(raw[place:]))
+    pieces.append(raw[place:])
     return "".join(pieces)
 
 
@@ -133,7 +137,7 @@ def message_ids(values: Sequence[str]) -> list[str]:
     for value in values:
         bracketed = re.findall(r"<\s*([^<>]+?)\s*>", value)
         found += bracketed or [word for word in [value.strip().strip("<>").strip()] if word]
-    return [clean(_CONTROL.sub("", _eight_bit(word)))[:998] for word in found if word.strip()]
+    return [clean(_CONTROL.sub("", word))[:998] for word in found if word.strip()]
 
 
 def date(raw: str) -> datetime | None:
@@ -156,7 +160,7 @@ def date(raw: str) -> datetime | None:
 
 def _payload(encoding: str, encoded: str) -> bytes | None:
     """The bytes of one encoded word; None if they are not in that encoding at all."""
-    given = encoded.encode("ascii", "surrogateescape" if encoded.isascii() else "ignore")
+    given = encoded.encode("utf-8", "ignore")
     if encoding in "qQ":
         return quopri.decodestring(given.replace(b" ", b"_"), header=True)
     given = re.sub(rb"[^A-Za-z0-9+/]", b"", given)
@@ -165,13 +169,6 @@ def _payload(encoding: str, encoded: str) -> bytes | None:
         return binascii.a2b_base64(given + b"=" * (-len(given) % 4))
     except binascii.Error:
         return None
-
-
-def _eight_bit(value: str) -> str:
-    """Lone surrogates, which stand for raw bytes, read as UTF-8 or else Windows-1252."""
-    if value.isascii():
-        return value
-    return decode(value.encode("utf-8", "surrogateescape"), None)[0]
 
 
 def _split(value: str) -> Iterator[str]:
@@ -196,7 +193,7 @@ def _split(value: str) -> Iterator[str]:
             pass
         elif character in "<>":
             angle = character == "<"
-        elif character in ",;" or (character == ":" and not angle and "@" not in item):
+        elif character in ",;" or (character == ":" and not angle and not {"@", "["} & set(item)):
             if character != ":":
                 yield "".join(item)
             item = []

@@ -10,10 +10,11 @@ import mimetypes
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from archive.formats import mail_headers as headers
 from archive.formats.charsets import decode
-from archive.formats.mail_text import html_to_text, tidy, unflow
+from archive.formats.mail_text import html_to_text, safe_html, tidy, unflow
 from archive.formats.mime import Part, leaves, parse_tree, split_header
 from archive.model import Attachment, MailDescription
 
@@ -26,15 +27,24 @@ _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _HEADER_SENT_MAX = 1024 * 1024
 # Characters that turn the direction of writing and so disguise an extension, and invisible ones.
 _DISGUISE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_TAGS = re.compile(r"<[^<>]{0,10000}>?")
 _NOT_TEXT = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _UNSAFE_IN_NAMES = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*\u2028\u2029]')
 _EXTENSIONS = mimetypes.MimeTypes(filenames=())  # the built-in table: the system's is not read
 
 
+class Depth(StrEnum):
+    """How far into an email to read; the lesser ones are for what breaks its reader."""
+
+    ALL = "all"
+    PLAIN = "plain"  # no HTML is parsed: its tags are cut out
+    HEADERS = "headers"  # neither body nor attachments
+
+
 @dataclass(frozen=True, slots=True)
 class ParsedMail:
-    """The description; `text` for reading and finding, at most TEXT_MAX characters; `html` as it
-    was sent (unsafe to show, see `safe_html`), at most HTML_MAX characters, None if there is none.
+    """The description; `text` for reading and finding, at most TEXT_MAX characters; `html` as
+    `safe_html` leaves it, at most HTML_MAX characters, None if there is none.
     """
 
     description: MailDescription
@@ -42,25 +52,24 @@ class ParsedMail:
     html: str | None
 
 
-def parse_mail(raw: bytes, *, headers_only: bool = False) -> ParsedMail:
-    """Reads an email of any bytes; never raises. Duplicate From, To and Cc are joined.
-
-    `parse_errors` codes: see docs/format.md and the constants here. With `headers_only` neither
-    body nor attachments are looked at.
-    """
+def parse_mail(raw: bytes, *, depth: Depth = Depth.ALL) -> ParsedMail:
+    """Reads an email of any bytes; never raises. Several From, To and Cc are joined."""
     if not raw.strip():
         return unread("empty")
     if raw.startswith(_OLE):
         return unread("not an RFC 5322 message: Outlook .msg")
     raw = _without_mbox_line(raw)
-    if headers_only:
+    if depth is Depth.HEADERS:
         raw = split_header(raw)[0][:_HEADER_SENT_MAX] + b"\r\n\r\n"
     top, problems = parse_tree(raw)
     if not list(top.fields.raw_items()):
         problems.append("no header")
     body = _Body(problems)
-    if not headers_only:
+    if depth is not Depth.HEADERS:
         body.take(top)
+    if depth is Depth.PLAIN:
+        body.rich = [_TAGS.sub(" ", html) for html in body.rich]
+        body.plain, body.rich = body.plain + body.rich, []
     return ParsedMail(_description(top, body), body.reading(), body.html())
 
 
@@ -148,7 +157,8 @@ class _Body:
         return _NOT_TEXT.sub("", headers.clean(words))[:TEXT_MAX]
 
     def html(self) -> str | None:
-        return headers.clean("\n".join(self.rich))[:HTML_MAX] if self.rich else None
+        rich = headers.clean("\n".join(self.rich))[:HTML_MAX]
+        return safe_html(rich)[:HTML_MAX] if rich else None
 
     def _take_text(self, part: Part) -> None:
         content, whole = part.content()
@@ -202,7 +212,7 @@ def _description(top: Part, body: _Body) -> MailDescription:
 
 
 def _addresses(found: Sequence[headers.Address]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(one.address for one in found))
+    return tuple(one.address for one in found)  # as written, a repeated one too
 
 
 def _without_mbox_line(raw: bytes) -> bytes:
@@ -229,8 +239,10 @@ def _encoded(part: Part) -> bool:
 
 
 def _media_type(part: Part) -> str:
-    return part.type if re.fullmatch(r"[\w.+-]{1,60}/[\w.+-]{1,100}", part.type, re.ASCII) else (
-        "application/octet-stream"
+    return (
+        part.type
+        if re.fullmatch(r"[\w.+-]{1,60}/[\w.+-]{1,100}", part.type, re.ASCII)
+        else ("application/octet-stream")
     )
 
 

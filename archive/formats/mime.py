@@ -162,16 +162,16 @@ def _after_line(body: bytes, place: int) -> int:
 
 
 def _base64(body: bytes) -> tuple[bytes, bool]:
-    kept = re.sub(rb"[^A-Za-z0-9+/]", b"", body.partition(b"=")[0] if b"=" in body else body)
-    if b"=" in body and re.search(rb"=[\s=]*[A-Za-z0-9+/]", body):  # pieces padded one by one
-        kept = re.sub(rb"[^A-Za-z0-9+/]", b"", body)
-    strange = re.search(rb"[^A-Za-z0-9+/=\s]", body) is not None
-    short = len(kept) % 4 == 1
-    kept = kept[:-1] if short else kept
-    try:
-        return binascii.a2b_base64(kept + b"=" * (-len(kept) % 4)), not (strange or short)
-    except binascii.Error:
-        return b"", False
+    """Also of several pieces one after the other, each with its own padding."""
+    kept = re.sub(rb"[^A-Za-z0-9+/=]", b"", body)
+    good = len(kept) == len(re.sub(rb"\s", b"", body))
+    decoded: list[bytes] = []
+    for piece in re.split(rb"=+", kept):
+        short = len(piece) % 4 == 1  # six bits are no byte
+        good = good and not short
+        whole = piece[:-1] if short else piece
+        decoded.append(binascii.a2b_base64(whole + b"=" * (-len(whole) % 4)))
+    return b"".join(decoded), good
 
 
 def _uudecode(body: bytes) -> tuple[bytes, bool]:
@@ -195,4 +195,7 @@ def _uudecode(body: bytes) -> tuple[bytes, bool]:
 
 
 def _rfc2231(charset: str | None, value: str) -> str:
-    return decode(value.encode("latin-1", "replace"), charset or "utf-8")[0]
+    try:
+        return decode(value.encode("latin-1"), charset or "utf-8")[0]
+    except UnicodeEncodeError:  # letters that should have been written as %XX
+        return value

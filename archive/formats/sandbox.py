@@ -120,7 +120,8 @@ def main(arguments: Sequence[str]) -> None:
         confine(cpu_s=int(cpu_s), memory_mb=int(memory_mb), readable=paths, parent=int(parent))
         # What takes SIGXCPU for a wish is killed a little later.
         resource.setrlimit(resource.RLIMIT_CPU, (int(cpu_s), int(cpu_s) + _GRACE_S))
-        os.execve(rest[0], rest, {"AV_LOG_FORCE_NOCOLOR": "1", "LC_ALL": "C"})
+        environment = {"AV_LOG_FORCE_NOCOLOR": "1", "LC_ALL": "C"}
+        os.execve(rest[0], rest, environment)  # noqa: S606 - a list, and no shell, on purpose
     except OSError:
         os._exit(EXIT_UNUSABLE)
 

@@ -99,7 +99,7 @@ class Waveform:
 
     def _draw(self) -> None:
         """Turns whole points' worth of frames into points, and halves the points when too many."""
-        assert self.channels is not None  # noqa: S101 - set before the first call
+        assert self.channels is not None
         while len(self._pending) >= (size := self._point_frames * self.channels * 2):
             room = MOST_POINTS - len(self._points[0])
             count = min(room, len(self._pending) // size)
@@ -121,7 +121,7 @@ class Waveform:
             column.append(max(max(own), -min(own)))
 
     def _samples(self, frames: int) -> array[int]:
-        assert self.channels is not None  # noqa: S101
+        assert self.channels is not None
         samples = array("h", bytes(self._pending[: frames * self.channels * 2]))
         if sys.byteorder == "big":
             samples.byteswap()

@@ -7,13 +7,15 @@ one with ä or ö stays exact, one without finds both. Knows nothing of indexes 
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib import resources
-from typing import Protocol
+from itertools import pairwise
+from typing import Any, Protocol
 
 TERM_CHARS = 60  # longer words are cut: no word of a language, but a line of base64
 _VERSION = 1  # of the rules in this file; a change makes the months of an index stale
@@ -32,7 +34,7 @@ def clean(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", known).casefold())
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=50_000)
 def fold(word: str) -> str:
     """A clean word without diacritics: häiriö -> hairio, čapek -> capek."""
     apart = unicodedata.normalize("NFKD", word.translate(_LETTERS_WITHOUT_PARTS))
@@ -70,7 +72,7 @@ class Lemmatiser(Protocol):
 class Analyser:
     """Terms of texts and of words asked for. Safe to use from several threads."""
 
-    def __init__(self, lemmatiser: Lemmatiser, *, cached_words: int = 200_000) -> None:
+    def __init__(self, lemmatiser: Lemmatiser, *, cached_words: int = 50_000) -> None:
         self._lemmatiser = lemmatiser
         self._trade = _trade_forms(_data("lemmas.txt"))
         self._synonyms = _groups(_data("synonyms.txt"))
@@ -141,6 +143,10 @@ class SimplemmaLemmatiser:
         self.name = f"simplemma-{simplemma.__version__}"
         self._lock = threading.Lock()
         self._loaded: _Dictionaries | None = None
+        os.register_at_fork(after_in_child=self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()  # a thread that a child does not have may have held it
 
     def load(self) -> None:
         self._dictionaries()
@@ -219,29 +225,42 @@ class VoikkoLemmatiser:
     """Finnish by libvoikko where library and dictionary are installed; Swedish and English by
     simplemma. Voikko is asked under a lock: it is not safe between threads."""
 
-    def __init__(self, others: Lemmatiser) -> None:
-        import libvoikko
-
-        self._voikko = libvoikko.Voikko("fi")
-        version = libvoikko.Voikko.getVersion()
-        self.name = f"voikko-{version}+{others.name}"
+    def __init__(self, voikko: Any, others: Lemmatiser) -> None:
+        self._voikko = voikko
+        self.name = f"voikko-{voikko.getVersion()}+{others.name}"
         self._others = others
         self._lock = threading.Lock()
+        os.register_at_fork(after_in_child=self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()  # a thread that a child does not have may have held it
 
     def load(self) -> None:
         self._others.load()
 
     def lemmas(self, word: str) -> tuple[str, ...]:
-        forms = [clean(str(a["BASEFORM"])) for a in self._analyses(word) if a.get("BASEFORM")]
-        return _distinct([form.replace("-", "") for form in forms]) or self._others.lemmas(word)
+        return self._bases(word) or self._others.lemmas(word)
 
     def parts(self, word: str) -> tuple[str, ...]:
+        """Of a base form, cut where Voikko's STRUCTURE ("=ppppp=ppppp") has a word begin."""
         for analysis in self._analyses(word):
-            bases = re.findall(r"\+([^(+]+)\(", str(analysis.get("WORDBASES", "")))
-            found = _distinct([clean(base).strip("-") for base in bases if base.strip("+-")])
-            if len(found) > 1:
-                return found
+            structure = str(analysis.get("STRUCTURE", "")).replace("-", "")
+            cuts = [at - nth for nth, at in enumerate(_places(structure, "="))]
+            if len(cuts) > 1:
+                pieces = [word[start:stop] for start, stop in pairwise([*cuts, len(word)])]
+                first = [base for piece in pieces[:-1] for base in self._first_part(piece)]
+                across = ["".join(pieces[n:]) for n in range(1, len(pieces))]
+                return _distinct([*first, *across])
         return ()
+
+    def _first_part(self, piece: str) -> tuple[str, ...]:
+        """liittymis- is liittyminen, käytön- is käyttö, sähkö- is itself."""
+        longer = self._bases(piece[:-1] + "nen") if piece.endswith("s") else ()
+        return self._bases(piece) or longer or (piece,)
+
+    def _bases(self, word: str) -> tuple[str, ...]:
+        forms = [clean(str(a["BASEFORM"])) for a in self._analyses(word) if a.get("BASEFORM")]
+        return _distinct([form.replace("-", "") for form in forms])
 
     def _analyses(self, word: str) -> list[dict[str, object]]:
         with self._lock:
@@ -252,10 +271,17 @@ class VoikkoLemmatiser:
 def default_analyser() -> Analyser:
     """The best analyser of this machine: Voikko where it is installed, else simplemma alone."""
     simple = SimplemmaLemmatiser()
+    voikko = _installed_voikko()
+    return Analyser(VoikkoLemmatiser(voikko, simple) if voikko is not None else simple)
+
+
+def _installed_voikko() -> Any:
     try:
-        return Analyser(VoikkoLemmatiser(simple))
+        import libvoikko
+
+        return libvoikko.Voikko("fi")
     except Exception:  # no binding, no library or no dictionary: each raises something else
-        return Analyser(simple)
+        return None
 
 
 def _joined(word: str) -> str:
@@ -274,6 +300,10 @@ def _joined_numbers(cleaned: str) -> Iterator[str]:
         digits = re.sub(r"\D", "", match.group())
         if digits != match.group() and 5 <= len(digits) <= 20:
             yield digits
+
+
+def _places(text: str, mark: str) -> list[int]:
+    return [at for at, character in enumerate(text) if character == mark]
 
 
 def _distinct(found: list[str]) -> tuple[str, ...]:

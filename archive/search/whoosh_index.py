@@ -48,10 +48,12 @@ from archive.search.whoosh_month import (
     note_analyser,
     place,
     places,
+    rewrite,
 )
 from archive.search.whoosh_walk import matching, newest, scores, span, weights
 
 _REMOVED = "removed"  # an empty file: the month lost documents and was not rewritten yet
+_PIECES = 8  # small segments of a month beyond which it is worth rewriting
 _LOCK = "write.lock"  # empty; held while something is written
 _ATTEMPTS = 50  # of reading a month while writers replace its files
 _PAUSE_S = 0.01
@@ -81,7 +83,6 @@ class WhooshIndex:
         self._open: OrderedDict[str, OpenMonth] = OrderedDict()  # longest unused first
         self._reading = threading.RLock()  # a segment's reader is not safe between threads
         self._writing = threading.RLock()
-        self._tidied = False
 
     # -- writing ---------------------------------------------------------------------
 
@@ -167,20 +168,22 @@ class WhooshIndex:
             }
 
     def _copy(self, where: Place, fresh: Place) -> bool:
-        """What lives in `where`, in one segment in `fresh`; False where nothing lives."""
-        opened = self._month(where.month)
-        if opened is None or not any(leaf.count > len(gone) for leaf, gone in opened.parts()):
-            return False
+        """What lives in `where`, written to `fresh`; False where nothing lives."""
+        with self._reading:
+            opened = self._month(where.month)
+            if opened is None or not any(leaf.count > len(gone) for leaf, gone in opened.parts()):
+                return False
         old = where.storage(self._key(where))
-        writer = MonthWriter(fresh, self._keys.ensure(fresh.key_name), sort_mb=self._sort_mb)
-        try:
-            for analyser in analysers(old):
-                note_analyser(writer.storage, analyser.rpartition("+fields-")[0])
-            writer.add_month(old, opened.toc_number)
-            writer.commit()
-        except BaseException:
-            writer.cancel()
-            raise
+        key = self._keys.ensure(fresh.key_name)
+        compact = not (where.folder / _REMOVED).exists()
+        rewrite(
+            old,
+            opened.toc_number,
+            lambda: MonthWriter(fresh, key, sort_mb=self._sort_mb),
+            compact=compact,
+        )
+        for analyser in analysers(old):
+            note_analyser(fresh.storage(key), analyser.rpartition("+fields-")[0])
         return True
 
     # -- places and keys -------------------------------------------------------------
@@ -192,9 +195,7 @@ class WhooshIndex:
             self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
             with (self._path / _LOCK).open("ab") as file:
                 _flock(file.fileno(), self._lock_wait_s)
-                if not self._tidied:
-                    self._tidy()
-                    self._tidied = True
+                self._tidy()  # every time: a key that should be gone must not wait for a restart
                 yield
 
     def _tidy(self) -> None:
@@ -365,8 +366,19 @@ class WhooshIndex:
 
     def to_rewrite(self) -> list[str]:
         """See the port."""
-        current = {p.month: p for p in places(self._path) if not p.new}
-        return sorted(m for m, p in current.items() if (p.folder / _REMOVED).exists())
+        found = []
+        with self._reading:
+            for month in sorted(self._month_names()):
+                try:
+                    opened = self._month(month)
+                except IndexDamaged:
+                    continue  # to be dropped, not rewritten
+                if opened is None:
+                    continue
+                lost = (opened.place.folder / _REMOVED).exists()
+                if lost or opened.small_pieces() > _PIECES:
+                    found.append(month)
+        return found
 
     def close(self) -> None:
         """See the port."""

@@ -15,7 +15,8 @@ import re
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,7 @@ from whoosh import fields
 from whoosh.reading import TermNotFound
 from whoosh.system import pack_uint
 from whoosh.util.text import utf8encode
+from whoosh.writing import NO_MERGE
 
 from archive.search.sealed_storage import SealedStorage, names
 from archive.search.terms import FIELDS, VERSION
@@ -45,7 +47,8 @@ _ABOUT = "about"
 _INDEX_NAME = "MAIN"
 _COUNTED = ("text", "subject")  # fields whose terms are counted, for relevance
 _TIER = 4  # so many segments of one size are merged into one of the next
-_MOST_MERGED = 1_000  # documents written again by one commit
+_MOST_MERGED = 800  # documents written again by one commit
+_MOST_COMPACTED = 2_000  # documents of a segment, that one of them may be taken out soon
 
 Key = tuple[int, bytes]  # microseconds since 1970 UTC, id: what hits are sorted by
 
@@ -253,6 +256,10 @@ class OpenMonth:
         """What the opened segments take, about."""
         return sum(leaf.memory_bytes for leaf in self.leaves.values())
 
+    def small_pieces(self) -> int:
+        """How many segments `rewrite` would merge with others."""
+        return sum(leaf.count * 2 < _MOST_COMPACTED for leaf in self.leaves.values())
+
     def parts(self) -> list[tuple[Leaf, frozenset[int]]]:
         """Each segment with its deleted documents."""
         return [(leaf, self.deleted[name]) for name, leaf in self.leaves.items()]
@@ -294,18 +301,24 @@ class MonthWriter:
         self._writer.add_document(occurred=key[0], key=key[1], **terms)
         self.changed = True
 
-    def add_month(self, other: SealedStorage, number: int) -> None:
-        """All that lives in another month's folder."""
-        for segment in TOC.read(other, _INDEX_NAME, gen=number, schema=SCHEMA).segments:
-            reader = SegmentReader(other, SCHEMA, segment)
-            self._writer.add_reader(reader)
-            reader.close()
-        self.changed = True
+    def adopt(self, other: SealedStorage, segments: Iterable[Any]) -> None:
+        """Segments of another folder as they are, under this one's key."""
+        for segment in segments:
+            name = segment.make_filename(segment.COMPOUND_EXT)
+            self.storage.write(name, other.read(name))
+            self._writer.segments.append(segment)
+            self.changed = True
 
-    def commit(self) -> None:
+    def merge(self, other: SealedStorage, segments: Iterable[Any]) -> None:
+        """What lives in segments of another folder, together one segment here."""
+        for segment in segments:
+            _merge_one(self._writer, other, segment)
+            self.changed = True
+
+    def commit(self, *, merge: bool = True) -> None:
         """Durable on return, or not done at all."""
         if self.changed:
-            self._writer.commit(mergetype=_merge_tiers)
+            self._writer.commit(mergetype=_merge_tiers if merge else NO_MERGE)
         else:
             self._writer.cancel()
         self.storage.forget()
@@ -317,29 +330,78 @@ class MonthWriter:
         self.storage.forget()
 
 
+def rewrite(
+    old: SealedStorage, number: int, fresh: Callable[[], MonthWriter], *, compact: bool
+) -> None:
+    """What lives in `old` at commit `number`, by one or more commits of `fresh`.
+
+    Segments that lost nothing are taken as they are: a month that lost one document is soon
+    rewritten. With `compact` small ones are merged too, up to `_MOST_COMPACTED` documents each.
+    """
+    segments = TOC.read(old, _INDEX_NAME, gen=number, schema=SCHEMA).segments
+    whole = [s for s in segments if not s.deleted_count() and s.doc_count()]
+    if compact:
+        whole = [s for s in whole if s.doc_count() * 2 >= _MOST_COMPACTED]
+    rest = [s for s in segments if s not in whole and s.doc_count()]
+    with _committed(fresh()) as writer:
+        writer.adopt(old, whole)
+    for together in _bins(rest):
+        with _committed(fresh()) as writer:
+            writer.merge(old, together)
+
+
+@contextmanager
+def _committed(writer: MonthWriter) -> Iterator[MonthWriter]:
+    try:
+        yield writer
+        writer.commit(merge=False)
+    except BaseException:
+        writer.cancel()
+        raise
+
+
+def _bins(segments: Iterable[Any]) -> list[list[Any]]:
+    """Segments together of at most `_MOST_COMPACTED` documents, or a larger one alone."""
+    found: list[list[Any]] = []
+    size = _MOST_COMPACTED
+    for segment in sorted(segments, key=lambda s: int(s.doc_count())):
+        size += segment.doc_count()
+        if size > _MOST_COMPACTED:
+            found.append([])
+            size = segment.doc_count()
+        found[-1].append(segment)
+    return found
+
+
 def _merge_tiers(writer: Any, segments: Iterable[Any]) -> list[Any]:
     """Merges segments that are mostly deleted, and each size of which there are four.
 
     Up to `_MOST_MERGED` documents together, so that no commit takes long; what is larger is put
-    into one only when the month is rewritten. A document is written again once for each size.
+    together only when the month is rewritten. A document is written again once for each size.
     """
-    kept = list(segments)
-    going = [s for s in kept if s.deleted_count() * 2 >= s.doc_count_all()]
-    kept = [s for s in kept if s not in going]
+    going = [s for s in segments if s.deleted_count() * 2 >= s.doc_count_all()]
+    kept = sorted((s for s in segments if s not in going), key=lambda s: int(s.doc_count()))
     size = writer.doc_count() + sum(s.doc_count() for s in going)
     while True:
-        tier = [s for s in kept if _tier(s.doc_count()) <= _tier(size)]
-        merged = size + sum(s.doc_count() for s in tier)
-        if len(tier) < _TIER - 1 or merged > _MOST_MERGED:
+        tier, merged = [], size
+        for segment in kept:
+            if _tier(segment.doc_count()) <= _tier(size):
+                merged += segment.doc_count()
+                tier += [segment] if merged <= _MOST_MERGED else []
+        if len(tier) < _TIER - 1:
             break
         going += tier
         kept = [s for s in kept if s not in tier]
-        size = merged
+        size += sum(s.doc_count() for s in tier)
     for segment in going:
-        reader = SegmentReader(writer.storage, SCHEMA, segment)
-        writer.add_reader(reader)
-        reader.close()
+        _merge_one(writer, writer.storage, segment)
     return kept
+
+
+def _merge_one(writer: Any, storage: SealedStorage, segment: Any) -> None:
+    reader = SegmentReader(storage, SCHEMA, segment)
+    writer.add_reader(reader)
+    reader.close()
 
 
 def _tier(documents: int) -> int:

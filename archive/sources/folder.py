@@ -76,9 +76,16 @@ _AUDIO_MAGIC = (
     (0, b"#!AMR"), (0, b".snd"), (0, b"FORM"), (0, b"caff"), (4, b"ftyp"), (0, b"\x1aE\xdf\xa3"),
     (0, b"0&\xb2u\x8ef\xcf\x11"), (0, b"\xff\xfb"), (0, b"\xff\xf3"), (0, b"\xff\xf1"),
 )  # fmt: skip
+_OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # Outlook .msg, under whatever name
 _HEADER_LINE = re.compile(rb"(?m)^[A-Za-z][A-Za-z0-9-]{1,60}[ \t]*:")
 _FROM_LINE = re.compile(rb"From \S+.* (\w{3} \w{3} +\d+ [\d:]+(?: \w+)? \d{4})[^\r\n]*\r?\n")
-_NEXT_MESSAGE = re.compile(rb"\r?\n\r?\n(?=From [^\r\n]{1,200}\d{4}[^\r\n]{0,20}\r?\n[A-Za-z-]+:)")
+# A message begins at a `From ` line with a time as ctime writes it, or at one that stands behind
+# an empty line and before a header. Bodies have neither but by quoting a whole mbox.
+_CTIME = rb"[A-Z][a-z]{2} [A-Z][a-z]{2} +\d{1,2} \d\d:\d\d(?::\d\d)?(?: [A-Z]{1,5})? \d{4}"
+_NEXT_MESSAGE = re.compile(
+    rb"\n(?=From \S+ +" + _CTIME + rb"[^\r\n]{0,30}\r?\n)"
+    rb"|\r?\n\r?\n(?=From [^\r\n]{1,200}\d{4}[^\r\n]{0,20}\r?\n[A-Za-z-]+:)"
+)
 _SIDECARS = (".json",)
 
 
@@ -178,12 +185,14 @@ def kind_of(path: Path, head: bytes) -> Kind:
         return Kind.CALL
     if extension in _AUDIO_EXTENSIONS:
         return Kind.CALL
-    if extension in _MAIL_EXTENSIONS or not head or _looks_like_mail(head):
+    if extension in _MAIL_EXTENSIONS or not head or head.startswith(_OLE_MAGIC):
+        return Kind.EMAIL
+    if _looks_like_mail(head):
+        return Kind.EMAIL
+    if _is_text(head):
         return Kind.EMAIL
     if extension == ".raw":
         return Kind.CALL
-    if _is_text(head):
-        return Kind.EMAIL
     raise NotARecordingError("neither audio nor an email (content not recognised)")
 
 
@@ -195,7 +204,8 @@ def _looks_like_mail(head: bytes) -> bool:
 def _is_text(head: bytes) -> bool:
     sample = head[:4096]
     control = sum(byte < 9 or 13 < byte < 32 for byte in sample)
-    return control <= len(sample) // 50
+    high = sum(byte >= 128 for byte in sample)  # µ-law silence is nothing but 0xFF
+    return control <= len(sample) // 50 and high <= len(sample) // 2
 
 
 def _is_sidecar(path: Path, among: set[Path]) -> bool:

@@ -13,7 +13,8 @@ from archive.errors import BadSetting, NotRunning
 from archive.storage.journals import Journals
 from archive.storage.s3 import Place, S3Store
 
-MIN_FREE_SHARE = 0.011  # SeaweedFS stops writing below 1 % of free space
+MIN_FREE_SHARE = 0.011  # SeaweedFS stops writing below 1 % of free space,
+MIN_FREE_BYTES = 256 * 1024 * 1024  # and begins no volume that would not fit
 DEFAULT_REGION = "us-east-1"
 
 
@@ -84,4 +85,4 @@ def _is_full(folder: Path) -> bool:
         usage = shutil.disk_usage(folder)
     except OSError:
         return False
-    return usage.free < MIN_FREE_SHARE * usage.total
+    return usage.free < max(MIN_FREE_BYTES, MIN_FREE_SHARE * usage.total)

@@ -75,12 +75,16 @@ def kept_or_404(token: str, desk: str) -> Kept:
     return found
 
 
-def turn(token: str, kept: Kept, number: int) -> Listing:
-    """Page `number` of the search as it is now; 404 for one that was never reached."""
+def turn(token: str, kept: Kept, number: int, *, count: bool = True) -> Listing:
+    """Page `number` of the search as it is now; 404 for one that was never reached.
+
+    The whole is counted on its first page, or with `count` False only if it never was.
+    """
     if not 0 <= number < min(len(kept.cursors), keeping.MOST_PAGES):
         abort(404)
     archive, query = archive_(), to_query(kept.query)
-    found = archive.find(g.actor, query, limit=PAGE, cursor=kept.cursors[number], total=number == 0)
+    total = number == 0 and (count or kept.total is None)
+    found = archive.find(g.actor, query, limit=PAGE, cursor=kept.cursors[number], total=total)
     if found.total is not None:
         kept.total = found.total
     kept.turned(number, [str(view.id) for view in found.items], found.next)

@@ -41,7 +41,7 @@ def page(id: UUID) -> str:
     view = desk.archive_().describe(g.actor, id)
     listing = None
     if kept is not None and kept.desk != "single" and (place := kept.position(id)):
-        listing = desk.turn(token, kept, place[0])
+        listing = desk.turn(token, kept, place[0], count=False)
     return pane.show(
         view,
         kept=kept,
@@ -123,14 +123,18 @@ def open_player(id: UUID) -> AnyResponse:
             g.actor, id, purpose=purpose, case=case, rendition=Rendition.PLAYBACK.value
         )
     except (CaseRequired, PurposeRequired) as error:
-        back = url_for("recording.page", id=id, view=token, problem=type(error).__name__)
-        if wants_json:
-            return _answer({"page": back}, 403)
-        return redirect(back, 303)
+        back = _ask_again(id, token, error)
+        return _answer({"page": back.location}, 403) if wants_json else back
     address = url_for("opening", token=opening)
     if wants_json:
         return _answer({"url": address, "expires_at": until.isoformat()}, 201)
     return Response(render_template("listen.html", address=address, id=id, token=token))
+
+
+def _ask_again(id: UUID, token: str, error: ArchiveError) -> AnyResponse:
+    """Back to the recording's page, where the purpose or the case is asked for."""
+    problem = type(error).__name__
+    return redirect(url_for("recording.page", id=id, view=token or None, problem=problem), 303)
 
 
 def _answer(body: dict[str, Any], status: int) -> Response:
@@ -165,26 +169,30 @@ def email_frame(id: UUID) -> Response:
 
 
 @pages.get("/recordings/<uuid:id>/attachments/<int:index>")
-def attachment(id: UUID, index: int) -> Response:
+def attachment(id: UUID, index: int) -> AnyResponse:
     """One attachment, to be saved and never shown in the browser."""
-    _token, kept = _kept()
-    purpose, case = pane.settled(g.actor, kept)
-    if kept is None or not kept.purpose:
-        raise PurposeRequired()
-    name, _type, content = desk.archive_().attachment(
-        g.actor, id, index, purpose=purpose, case=case
-    )
+    token, kept = _kept()
+    try:
+        if kept is None or not kept.purpose:
+            raise PurposeRequired()
+        name, _type, content = desk.archive_().attachment(
+            g.actor, id, index, purpose=kept.purpose, case=kept.case
+        )
+    except (CaseRequired, PurposeRequired) as error:
+        return _ask_again(id, token, error)
     return _download(content, name)
 
 
 @pages.post("/recordings/<uuid:id>/original")
-def original(id: UUID) -> Response:
+def original(id: UUID) -> AnyResponse:
     """The original file, byte for byte, for those who work on a complaint."""
-    _token, kept = _kept()
-    purpose, case = pane.settled(g.actor, kept)
-    if purpose != Purpose.COMPLAINT.value:
-        raise PurposeRequired()
-    opened = desk.archive_().open(g.actor, id, purpose=purpose, case=case)
+    token, kept = _kept()
+    try:
+        if kept is None or kept.purpose != Purpose.COMPLAINT.value:
+            raise PurposeRequired()
+        opened = desk.archive_().open(g.actor, id, purpose=kept.purpose, case=kept.case)
+    except (CaseRequired, PurposeRequired) as error:
+        return _ask_again(id, token, error)
     response = _download(_whole(opened), opened.file_name)
     response.content_length = opened.length
     return response

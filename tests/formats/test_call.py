@@ -1,4 +1,4 @@
-"""Describing calls: what decoding finds, what it hands on, and what it does when things go wrong."""
+"""Describing calls: what decoding finds, hands on, and does when things go wrong."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def convert(sound: bytes, tmp_path: Path, name: str, *options: str) -> bytes:
 
 
 def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_a_stereo_wav_is_described_drawn_and_made_playable() -> None:

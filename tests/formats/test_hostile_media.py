@@ -6,7 +6,6 @@ decoded. Each attack is also run against a bare ffmpeg, to show that it would wo
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import struct
@@ -167,9 +166,7 @@ ATTACKS = [hls, hls_with_key, concat, sdp, dash, svg, rtsp, asx, pls, movie_that
 
 @pytest.mark.parametrize("piped", [False, True])
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
-def test_no_file_leads_the_decoder_to_another_file(
-    attack: type, marker: Path, piped: bool
-) -> None:
+def test_no_file_leads_the_decoder_to_another_file(attack: type, marker: Path, piped: bool) -> None:
     for target in (str(marker), f"file:{marker}", f"file://{marker}", marker.name):
         found = decode(attack(target), piped=piped)
         assert not found.description.decodes
@@ -299,7 +296,7 @@ def test_no_decoder_outlives_a_killed_parent() -> None:
 
 def children_of(pid: int) -> list[int]:
     found: list[int] = []
-    for task in os.listdir(f"/proc/{pid}/task"):
-        text = Path(f"/proc/{pid}/task/{task}/children").read_text()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        text = (task / "children").read_text()
         found += [int(word) for word in text.split()]
     return found

@@ -27,6 +27,21 @@ def open_keys(folder: Path) -> KeysDirectory:
     return KeysDirectory(folder, root=key, cache_s=5)
 
 
+class NoLemmas:
+    """A dictionary without words, for processes that must not wait for one."""
+
+    name = "no-lemmas"
+
+    def lemmas(self, word: str) -> tuple[str, ...]:
+        return ()
+
+    def parts(self, word: str) -> tuple[str, ...]:
+        return ()
+
+    def load(self) -> None:
+        return None
+
+
 @pytest.fixture()
 def keys(tmp_path: Path) -> KeysDirectory:
     return open_keys(tmp_path / "keys")

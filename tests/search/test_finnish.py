@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from archive.search.finnish import (
     TERM_CHARS,
     Analyser,
     SimplemmaLemmatiser,
+    VoikkoLemmatiser,
     clean,
     fold,
     folded_words,
@@ -89,6 +92,42 @@ def test_folding_takes_every_mark_away() -> None:
 
 def test_the_analyser_has_a_name_with_its_versions(analyser: Analyser) -> None:
     assert analyser.name.startswith("simplemma-")
+
+
+class RecordedVoikko:
+    """What Voikko 4.3.1 with its dictionary 2.5 answered."""
+
+    ANSWERS: ClassVar[dict[str, list[tuple[str, str]]]] = {
+        "jakeluverkkoyhtiölle": [("jakeluverkkoyhtiö", "=pppppp=pppppp=pppppppp")],
+        "jakeluverkkoyhtiö": [("jakeluverkkoyhtiö", "=pppppp=pppppp=pppppp")],
+        "jakelu": [("jakelu", "=pppppp")],
+        "verkko": [("verkko", "=pppppp")],
+        "katkoista": [("katka", "=ppppppppp"), ("katko", "=ppppppppp")],
+        "hinnoista": [("hinta", "=ppppppppp")],
+        "Mäkelän": [("Mäkelä", "=ipppppp")],
+        "liittymissopimus": [("liittymissopimus", "=ppppppppp=ppppppp")],
+        "liittyminen": [("liittyminen", "=ppppppppppp")],
+        "e-laskun": [("e-lasku", "=q-=pppppp")],
+    }
+
+    def getVersion(self) -> str:  # noqa: N802
+        return "4.3.1"
+
+    def analyze(self, word: str) -> list[dict[str, str]]:
+        answers = self.ANSWERS.get(word, [])
+        return [{"BASEFORM": base, "STRUCTURE": structure} for base, structure in answers]
+
+
+def test_voikko_is_asked_first_and_its_compounds_are_taken_apart() -> None:
+    voikko = VoikkoLemmatiser(RecordedVoikko(), SimplemmaLemmatiser())
+    assert voikko.name.startswith("voikko-4.3.1+simplemma-")
+    assert voikko.lemmas("hinnoista") == ("hinta",)
+    assert voikko.parts("jakeluverkkoyhtiö") == ("jakelu", "verkko", "verkkoyhtiö", "yhtiö")
+    assert voikko.parts("liittymissopimus") == ("liittyminen", "sopimus")
+    assert voikko.parts("hinnoista") == ()
+    assert voikko.lemmas("invoices") == ("invoice",)
+    terms = Analyser(voikko).index_terms("jakeluverkkoyhtiölle")
+    assert {"jakeluverkkoyhtiö", "verkkoyhtiö", "yhtio"} <= set(terms)
 
 
 @settings(max_examples=300, deadline=None)

@@ -21,14 +21,15 @@ from archive.errors import IndexBusy, IndexDamaged
 from archive.keys import KeysDirectory
 from archive.model import Document, Query
 from archive.search import Index, open_index
-from archive.search.finnish import default_analyser
+from archive.search.finnish import Analyser
 from archive.search.whoosh_index import WhooshIndex
-from tests.search.conftest import open_keys
+from archive.search.whoosh_month import places
+from tests.search.conftest import NoLemmas, open_keys
 from tests.search.documents import FIRST, contacts, document
 
 MARKER = "xqzmarkkeri"
 MARKERS = (MARKER.encode(), MARKER.upper().encode(), MARKER[::-1].encode(), b"3581029384")
-_FORK = multiprocessing.get_context("fork")
+_SPAWN = multiprocessing.get_context("spawn")  # a fork would take half of our threads along
 
 
 def marked(count: int, *, first: int = 1) -> list[Document]:
@@ -128,7 +129,7 @@ def opened(folder: Path, *, sort_mb: float = 64) -> WhooshIndex:
     return WhooshIndex(
         folder / "index",
         open_keys(folder / "keys"),
-        analyser=default_analyser(),
+        analyser=Analyser(NoLemmas()),
         sort_mb=sort_mb,
         lock_wait_s=20,
     )
@@ -193,10 +194,9 @@ def _put_for_ever(folder: Path) -> None:
 def test_after_kill_9_nothing_is_readable_and_everything_acknowledged_is_found(
     tmp_path: Path, temporary: Path
 ) -> None:
-    default_analyser().index_terms("lasku")  # loaded once, before the processes are made
     acknowledged = tmp_path / "acknowledged"
     for round_number in range(4):
-        child = _FORK.Process(target=_put_for_ever, args=(tmp_path,))
+        child = _SPAWN.Process(target=_put_for_ever, args=(tmp_path,))
         child.start()
         before = acknowledged.read_text() if acknowledged.exists() else ""
         end = time.monotonic() + 60
@@ -220,6 +220,10 @@ def test_after_kill_9_nothing_is_readable_and_everything_acknowledged_is_found(
     assert list(temporary.rglob("*")) == []
 
 
+def _generations(folder: Path) -> set[str]:
+    return {path.name for path in (folder / "index").glob("2026-09.*")}
+
+
 def _rewrite_for_ever(folder: Path) -> None:
     index = opened(folder)
     while True:
@@ -229,9 +233,12 @@ def _rewrite_for_ever(folder: Path) -> None:
 def test_a_rewrite_that_is_killed_loses_nothing_and_leaves_one_generation(tmp_path: Path) -> None:
     index = opened(tmp_path)
     index.put(marked(40))
-    for wait_s in (0.15, 0.3, 0.45, 0.6):
-        child = _FORK.Process(target=_rewrite_for_ever, args=(tmp_path,))
+    for wait_s in (0.01, 0.05, 0.1, 0.17):
+        child = _SPAWN.Process(target=_rewrite_for_ever, args=(tmp_path,))
         child.start()
+        before = _generations(tmp_path)
+        while _generations(tmp_path) == before:
+            time.sleep(0.005)
         time.sleep(wait_s)
         os.kill(child.pid or 0, signal.SIGKILL)
         child.join()
@@ -261,6 +268,31 @@ def test_lock_and_notes_hold_nothing(index: Index, tmp_path: Path) -> None:
     for name in ("write.lock", "removed"):
         files = list((tmp_path / "index").rglob(name))
         assert [file.stat().st_size for file in files] == [0]
+
+
+def _opened_with_todays_keys(folder: Path) -> bytes:
+    """All that anybody who holds every key of today can read of the index."""
+    keys = open_keys(folder / "keys")
+    found = b""
+    for where in places(folder / "index"):
+        storage = where.storage(keys.get(where.key_name))
+        found += b"".join(storage.read(name) for name in storage.list())
+    return found
+
+
+def test_after_rewriting_todays_keys_open_no_word_of_what_was_removed(tmp_path: Path) -> None:
+    index = opened(tmp_path)
+    index.put([document(number, text="lasku") for number in range(1, 60)])
+    index.put(marked(3, first=101))
+    index.put([document(number, text="sopimus") for number in range(201, 220)])
+    assert MARKER.encode() in _opened_with_todays_keys(tmp_path)
+    index.remove([UUID(int=number) for number in (101, 102, 103)], month="2026-09")
+    for number in range(300, 340):  # meanwhile segments are merged
+        index.put([document(number, text="häiriö")])
+    index.rewrite("2026-09")
+    assert MARKER.encode() not in _opened_with_todays_keys(tmp_path)
+    assert "häiriö".encode() in _opened_with_todays_keys(tmp_path)
+    assert index.count(Query()) == 59 + 19 + 40
 
 
 # -- damage ----------------------------------------------------------------------------
@@ -369,9 +401,8 @@ def _put_many(folder: Path, first: int) -> None:
 
 
 def test_two_writing_processes_take_turns_and_lose_nothing(tmp_path: Path) -> None:
-    default_analyser().index_terms("lasku")
     open_keys(tmp_path / "keys")
-    children = [_FORK.Process(target=_put_many, args=(tmp_path, n)) for n in (1, 101)]
+    children = [_SPAWN.Process(target=_put_many, args=(tmp_path, n)) for n in (1, 101)]
     for child in children:
         child.start()
     for child in children:
@@ -381,12 +412,14 @@ def test_two_writing_processes_take_turns_and_lose_nothing(tmp_path: Path) -> No
 
 
 def test_a_writer_that_waits_too_long_is_told_so(tmp_path: Path, keys: KeysDirectory) -> None:
-    index = WhooshIndex(tmp_path / "index", keys, analyser=default_analyser(), lock_wait_s=0.1)
+    index = WhooshIndex(tmp_path / "index", keys, analyser=Analyser(NoLemmas()), lock_wait_s=0.1)
     index.put([document(1)])
     with (
         index._lock(),
         pytest.raises(IndexBusy),
-        WhooshIndex(tmp_path / "index", keys, analyser=default_analyser(), lock_wait_s=0.1)._lock(),
+        WhooshIndex(
+            tmp_path / "index", keys, analyser=Analyser(NoLemmas()), lock_wait_s=0.1
+        )._lock(),
     ):
         pass
 
@@ -398,6 +431,33 @@ def test_segments_stay_few_and_deleted_contacts_are_merged_away(tmp_path: Path) 
         index.put([document(0, id=one.id, text=one.text, subject="toisen kerran")])
     assert len(list((tmp_path / "index").rglob("*.seg"))) <= 12
     assert index.count(Query()) == 60
+
+
+def test_a_month_in_many_pieces_is_worth_rewriting_and_then_is_in_few(tmp_path: Path) -> None:
+    index = opened(tmp_path)
+    for first in range(1, 9 * 401, 401):
+        index.put([document(number) for number in range(first, first + 401)])
+    assert index.to_rewrite() == ["2026-09"]
+    index.rewrite("2026-09")
+    assert len(list((tmp_path / "index").rglob("*.seg"))) == 3
+    assert index.to_rewrite() == []
+    assert index.count(Query()) == 9 * 401
+    assert index.check() == {}
+
+
+def test_rewriting_takes_over_segments_that_lost_nothing_under_the_new_key(tmp_path: Path) -> None:
+    index, reader = opened(tmp_path), opened(tmp_path)
+    index.put([document(number, text="lasku") for number in range(1, 401)])
+    index.put(marked(30, first=1001))
+    before = {path.name: path.read_bytes() for path in (tmp_path / "index").rglob("*.seg")}
+    index.remove([UUID(int=1005)], month="2026-09")
+    index.rewrite("2026-09")
+    after = {path.name: path.read_bytes() for path in (tmp_path / "index").rglob("*.seg")}
+    assert len(set(before) & set(after)) == 1
+    assert not set(before.values()) & set(after.values())
+    assert reader.count(Query(q="lasku")) == 400
+    assert reader.count(Query(q=MARKER)) == 29
+    assert index.check() == {}
 
 
 def test_the_index_opens_for_whoever_has_the_keys(tmp_path: Path, keys: KeysDirectory) -> None:

@@ -1,0 +1,162 @@
+"""Pictures of every page, in both languages, of the demo: `make screenshots`.
+
+Writes screenshots/<language>-<page>.png, to be looked at and for the documentation.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page
+
+from tests.running import running
+from tests.web.browser import Window, chromium, window
+
+FOLDER = Path("screenshots")
+AGENT, COMPLAINTS, ADMIN = "asiakaspalvelija", "reklamaatiot", "yllapito"
+
+
+class Album:
+    """Takes the pictures. `sessions` holds a cookie of each of the demo's users."""
+
+    def __init__(
+        self, browser: Browser, url: str, folder: Path, sessions: Mapping[str, str]
+    ) -> None:
+        self._browser, self._url, self._folder, self._sessions = browser, url, folder, sessions
+        self.taken = 0
+
+    @contextmanager
+    def window(self, name: str | None, language: str, **more: int) -> Iterator[Window]:
+        """A window of that user (None: of a stranger) in that language."""
+        dark = bool(more.pop("dark", 0))
+        with window(self._browser, self._url, dark=dark, **more) as opened:
+            if name:
+                cookie = {"name": "archive", "value": self._sessions[name], "url": self._url}
+                opened.page.context.add_cookies([cookie])  # type: ignore[list-item]
+            opened.page.goto(self._url + "/")
+            wanted = opened.page.locator(f".language button[value={language}]")
+            if wanted.count():
+                wanted.click()
+            yield opened
+
+    def shot(self, page: Page, name: str, *, full: bool = False) -> None:
+        """One picture, once the page has come to rest."""
+        page.wait_for_load_state("networkidle")
+        if page.locator("[data-player]").count():
+            page.locator("[data-drawn=true]").wait_for(state="attached")
+        page.screenshot(path=str(self._folder / f"{name}.png"), full_page=full)
+        self.taken += 1
+
+
+def ask(page: Page, contact: str) -> None:
+    """Types into the field of verification."""
+    page.goto(re.sub(r"^(https?://[^/]+).*", r"\1/verify", page.url))
+    page.fill("#contact", contact)
+    page.keyboard.press("Enter")
+    page.wait_for_load_state()
+
+
+def a_call(page: Page) -> str:
+    """Opens the newest call that a complaint handler finds; its customer's number."""
+    page.locator("[name=kind]").select_option("call")
+    page.locator("main button.primary").click()
+    page.wait_for_selector(".rows")
+    for row in page.locator(".rows a").all():
+        row.click()
+        page.wait_for_load_state()
+        number = page.locator("dt", has_text=re.compile("Asiakasnumero|Customer number"))
+        if number.count() and not page.locator(".rows a[aria-current] .length svg").count():
+            return (number.locator("xpath=../dd").text_content() or "").strip()
+    raise SystemExit("the demo has no call with a customer number")
+
+
+def an_address(page: Page) -> str:
+    """The sender of the newest incoming email that a complaint handler finds."""
+    page.goto(re.sub(r"^(https?://[^/]+).*", r"\1/search", page.url))
+    page.locator("[name=kind]").select_option("email")
+    page.locator("[name=direction]").select_option("inbound")
+    page.locator("main button.primary").click()
+    page.locator("button[name=action][value=new]").click()
+    page.wait_for_load_state()
+    return (page.locator(".parties dd").first.text_content() or "").split(",")[0].strip()
+
+
+def take(album: Album, language: str) -> None:
+    """Every page in one language."""
+    with album.window(None, language) as opened:
+        album.shot(opened.page, f"{language}-login")
+    with album.window(COMPLAINTS, language) as opened:
+        page = opened.page
+        album.shot(page, f"{language}-search")
+        customer = a_call(page)
+        album.shot(page, f"{language}-purpose")
+        page.locator("button[name=action][value=new]").click()
+        album.shot(page, f"{language}-complaint-call")
+        address = an_address(page)
+        album.shot(page, f"{language}-complaint-email")
+    with album.window(AGENT, language) as opened:
+        _agent(album, opened.page, language, customer, address)
+    with album.window(ADMIN, language) as opened:
+        album.shot(opened.page, f"{language}-admin", full=True)
+    with album.window(AGENT, language, dark=1) as opened:
+        ask(opened.page, customer)
+        album.shot(opened.page, f"{language}-verify-dark")
+    with album.window(AGENT, language, width=820, height=1180) as opened:
+        ask(opened.page, customer)
+        album.shot(opened.page, f"{language}-verify-tablet")
+
+
+def _agent(album: Album, page: Page, language: str, customer: str, address: str) -> None:
+    album.shot(page, f"{language}-verify")
+    ask(page, "000111222")
+    album.shot(page, f"{language}-verify-nothing")
+    ask(page, address)
+    page.get_by_role("button", name=re.compile("Avaa viesti|Open the message")).click()
+    album.shot(page, f"{language}-email")
+    ask(page, customer)
+    album.shot(page, f"{language}-verify-contacts")
+    page.keyboard.press("?")
+    album.shot(page, f"{language}-keys")
+    for path, name in (("/expiry", "expiry"), ("/password", "password"), ("/admin", "forbidden"),
+                       ("/nowhere", "missing")):  # fmt: skip
+        page.goto(re.sub(r"^(https?://[^/]+).*", rf"\1{path}", page.url))
+        album.shot(page, f"{language}-{name}", full=True)
+
+
+def sessions(browser: Browser, url: str, links: Mapping[str, str]) -> dict[str, str]:
+    """Uses each user's one-time login; the cookie of each."""
+    found = {}
+    for name, link in links.items():
+        with window(browser, url) as opened:
+            opened.page.goto(link)
+            cookies = opened.page.context.cookies()
+            found[name] = next(c["value"] for c in cookies if c["name"] == "archive")
+    return found
+
+
+def main() -> int:
+    """Starts the demo, takes the pictures, stops it."""
+    FOLDER.mkdir(exist_ok=True)
+    home = Path(tempfile.mkdtemp(prefix="archive-pictures-"))
+    try:
+        with running(home, "--demo") as up, chromium() as browser:
+            up.archive("worker", "--until-idle")
+            spoken = (re.search(r"One-time login for (\S+): (\S+)", line) for line in up.lines)
+            links = {found[1]: found[2] for found in spoken if found}
+            album = Album(browser, up.url, FOLDER, sessions(browser, up.url, links))
+            for language in ("fi", "en"):
+                take(album, language)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+    sys.stdout.write(f"{album.taken} pictures in {FOLDER}/\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
