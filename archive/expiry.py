@@ -159,22 +159,25 @@ def _forget_held(means: Means, now: datetime) -> set[str]:
 
 
 def _due(engine: Engine, now: datetime, failed: list[dict[str, str]]) -> list[Recording]:
-    with transaction(engine) as connection:
-        ids = (
-            connection.execute(
-                text("""select id from recording
-                where expires_at <= :now and not (id = any(:failed))
-                  and not exists (select from hold where recording_id = recording.id)
-                order by expires_at limit :n"""),
-                {"now": now, "n": BATCH, "failed": [UUID(f["id"]) for f in failed]},
+    """A batch of what is past its year and held by nothing, marked; empty when there is none."""
+    while True:
+        with transaction(engine) as connection:
+            ids = (
+                connection.execute(
+                    text("""select id from recording
+                    where expires_at <= :now and not (id = any(:failed))
+                      and not exists (select from hold where recording_id = recording.id)
+                    order by expires_at limit :n"""),
+                    {"now": now, "n": BATCH, "failed": [UUID(f["id"]) for f in failed]},
+                )
+                .scalars()
+                .all()
             )
-            .scalars()
-            .all()
-        )
-        # Read again after the rows are locked: a hold may have come between. From here on none
-        # can, and a crash leaves marked rows that the next run finds again.
-        marked = holds.begin_erasing(connection, ids, now=now)
-        return list(catalogue.get_many(connection, marked).values())
+            # Read again after the rows are locked: a hold may have come between. From here on
+            # none can, and a crash leaves marked rows that the next run finds again.
+            marked = holds.begin_erasing(connection, ids, now=now)
+            if marked or not ids:
+                return list(catalogue.get_many(connection, marked).values())
 
 
 def _destroy(
