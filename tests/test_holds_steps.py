@@ -53,7 +53,8 @@ def watched(archive: Archive, step: Callable[[], None]) -> Iterator[None]:
         undo.append(lambda: delattr(owner, name))
 
     def committing(connection: Any) -> None:
-        step()
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            step()  # what is read without a transaction changes nothing
 
     for owner, names in (
         (archive.store, ("put_bytes", "delete")),
@@ -207,7 +208,7 @@ def test_a_hold_placed_while_the_run_works_is_kept_or_refused_in_every_order(
             for run_steps in itertools.count(1):
                 hold_had, run_had = in_order(hold_steps, run_steps)
                 orders += 1
-                if not run_had:
+                if not (run_had and hold_had):
                     break
             if not hold_had:
                 break
