@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import re
 import signal
 import threading
 import time
@@ -21,7 +22,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event, text
 
-from archive import worker
+from archive import retention, worker
 from archive.archive import Archive
 from archive.config import Config
 from archive.db import open_engine, transaction
@@ -39,7 +40,8 @@ STUCK_S = 0.4  # a thread that takes longer to its next step waits for a lock
 
 @contextmanager
 def watched(archive: Archive, step: Callable[[], None]) -> Iterator[None]:
-    """Calls `step` before each transaction, commit, object written or deleted, key made or gone."""
+    """Calls `step` before each object written or deleted, key made or gone, commit of a change,
+    and the first lock or change of a transaction. What only reads is no step."""
     undo: list[Callable[[], None]] = []
 
     def wrap(owner: Any, name: str) -> None:
@@ -52,9 +54,18 @@ def watched(archive: Archive, step: Callable[[], None]) -> Iterator[None]:
         setattr(owner, name, stepping)
         undo.append(lambda: delattr(owner, name))
 
+    def executing(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        first = not connection.info.get("changes")
+        if first and re.match(r"\s*(insert|update|delete)|.* for (update|share)", statement):
+            connection.info["changes"] = True
+            step()
+
     def committing(connection: Any) -> None:
-        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-            step()  # what is read without a transaction changes nothing
+        if connection.info.pop("changes", False):
+            step()
+
+    def rolling_back(connection: Any) -> None:
+        connection.info.pop("changes", None)
 
     for owner, names in (
         (archive.store, ("put_bytes", "delete")),
@@ -63,13 +74,18 @@ def watched(archive: Archive, step: Callable[[], None]) -> Iterator[None]:
     ):
         for name in names:
             wrap(owner, name)
-    event.listen(archive.engine, "begin", committing)
-    event.listen(archive.engine, "commit", committing)
+    listeners: tuple[tuple[str, Callable[..., None]], ...] = (
+        ("before_cursor_execute", executing),
+        ("commit", committing),
+        ("rollback", rolling_back),
+    )
+    for name, listener in listeners:
+        event.listen(archive.engine, name, listener)
     try:
         yield
     finally:
-        event.remove(archive.engine, "begin", committing)
-        event.remove(archive.engine, "commit", committing)
+        for name, listener in listeners:
+            event.remove(archive.engine, name, listener)
         for one in undo:
             one()
 
@@ -93,6 +109,12 @@ def close(archive: Archive) -> None:
     archive.index.close()
     archive.store.close()
     archive.engine.dispose()
+
+
+def a_year_ago(archive: Archive) -> str:
+    """A contact time whose year ends in two minutes."""
+    ends = retention.local(archive.now() + timedelta(minutes=2)).replace(tzinfo=None)
+    return retention.resolve_local(ends.replace(year=ends.year - 1)).isoformat()
 
 
 # -- every order with the expiry run ---------------------------------------------------
@@ -187,7 +209,7 @@ def test_a_hold_placed_while_the_run_works_is_kept_or_refused_in_every_order(
     def in_order(hold_steps: int, run_steps: int) -> tuple[bool, bool]:
         """Whether each of the two had as many steps."""
         placers.set(clock())
-        id = deliver(archive, f"{hold_steps}/{run_steps}", days_ago=364.999).id
+        id = deliver(archive, f"{hold_steps}/{run_steps}", occurred_at=a_year_ago(archive)).id
         runs.set(clock() + later)
         placed = Runner(placing, lambda: hold(placing, id))
         ran = Runner(running, running.expire)
