@@ -201,6 +201,8 @@ class Archive:
         after = self._open_cursor(cursor, query) if cursor else None
         try:
             recordings, following = self._search(actor, query, limit=limit, after=after)
+            counted = self.index.count(self._live(query)) if total else None
+            told = self.index.facets(self._live(query), facets) if facets else None
         except IndexDamaged as error:
             self._note_damage(error)
             raise
@@ -215,8 +217,8 @@ class Archive:
         return Page(
             items=self._views(actor, recordings),
             next=self._seal_cursor(following, query) if following else None,
-            total=self.index.count(self._live(query)) if total else None,
-            facets=self.index.facets(self._live(query), facets) if facets else None,
+            total=counted,
+            facets=told,
         )
 
     def browse(
@@ -282,14 +284,27 @@ class Archive:
 
     def _note_damage(self, error: IndexDamaged) -> None:
         with transaction(self.engine) as connection:
-            catalogue.note_damage(connection, str(error.facts["month"]))
+            catalogue.note_month(connection, "damaged", str(error.facts["month"]))
 
     def mend_index(self) -> list[str]:
         """Throws noted damaged months away and makes their recordings due again; the months."""
         with transaction(self.engine) as connection:
-            months = catalogue.take_damage(connection)
+            months = catalogue.take_months(connection, "damaged")
         for month in months:
             self.rebuild_month(month)
+        return months
+
+    def rewrite_index(self) -> list[str]:
+        """Rewrites, under fresh keys, the months that an erasure took words from.
+
+        A month takes a while (about a second for a thousand documents) and nothing is indexed
+        meanwhile, so this is for the worker when nothing waits, never for a request.
+        """
+        with transaction(self.engine) as connection:
+            waiting = catalogue.queue_lengths(connection)["index"]
+            months = [] if waiting else catalogue.take_months(connection, "rewrite")
+        for month in months:
+            self.index.rewrite(month)
         return months
 
     def rebuild_month(self, month: str) -> None:
@@ -424,7 +439,7 @@ class Archive:
 
         Use extends it; `expires_at` of the recording is checked each time.
         """
-        with transaction(self.engine) as connection:
+        with reading(self.engine) as connection:
             opening = openings.use(
                 connection, token, session=actor.session, now=self.now(), life=OPENING_LIFE
             )
@@ -655,7 +670,10 @@ class Archive:
             months = catalogue.index_months(connection, [id])
         # The row is due for the index too: where this breaks off, the worker takes it out.
         for month in months.values():
-            self.index.remove([id], month=month)
+            try:
+                self.index.remove([id], month=month)
+            except IndexDamaged as error:
+                self._note_damage(error)  # the month is made anew, without it
         return made
 
     def _place(

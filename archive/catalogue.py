@@ -59,10 +59,11 @@ _ADD = """
             received_at, expires_at, cohort, bytes, object_key, object_version, object_bytes,
             header_bytes, envelope_seq, envelope_key, reference, wrapped_key, descriptor,
             next_attempt_at, index_next_at)
-        select %(id)s, %(kind)s, %(state)s, %(source)s, %(line)s, %(direction)s, %(occurred_at)s,
-            %(received_at)s, %(expires_at)s, %(cohort)s, %(bytes)s, %(object_key)s,
-            %(object_version)s, %(object_bytes)s, %(header_bytes)s, %(envelope_seq)s, %(envelope_key)s, %(reference)s,
-            %(wrapped_key)s, %(descriptor)s, %(now)s, %(now)s
+        select %(id)s, %(kind)s, %(state)s, %(source)s, %(line)s, %(direction)s,
+            %(occurred_at)s, %(received_at)s, %(expires_at)s, %(cohort)s, %(bytes)s,
+            %(object_key)s, %(object_version)s, %(object_bytes)s, %(header_bytes)s,
+            %(envelope_seq)s, %(envelope_key)s, %(reference)s, %(wrapped_key)s,
+            %(descriptor)s, %(now)s, %(now)s
         from day
         where not exists (
             select 1 from erased_reference where reference = %(reference)s and until > %(now)s)
@@ -329,22 +330,21 @@ def reindex(connection: Connection, *, month: str | None, now: datetime) -> int:
     ).rowcount
 
 
-def note_damage(connection: Connection, month: str) -> None:
-    """Notes that a month's index could not be read, for the worker to mend."""
+def note_month(connection: Connection, what: str, month: str) -> None:
+    """Notes an index month for the worker: "damaged" to be made anew, "rewrite" after erasure."""
     connection.execute(
-        text(
-            "insert into installation (name, value) values (:n, 'damaged') on conflict do nothing"
-        ),
-        {"n": f"index/{month}"},
+        text("insert into installation (name, value) values (:n, '') on conflict do nothing"),
+        {"n": f"index/{what}/{month}"},
     )
 
 
-def take_damage(connection: Connection) -> list[str]:
-    """The damaged months noted, which are thereby no longer noted."""
+def take_months(connection: Connection, what: str) -> list[str]:
+    """The months noted as `what`, which are thereby no longer noted."""
     rows = connection.execute(
-        text("delete from installation where name like 'index/%' returning name")
+        text("delete from installation where name like :n returning name"),
+        {"n": f"index/{what}/%"},
     ).scalars()
-    return sorted(name.removeprefix("index/") for name in rows)
+    return sorted(name.rpartition("/")[2] for name in rows)
 
 
 def queue_lengths(connection: Connection) -> dict[str, int]:

@@ -425,6 +425,9 @@ def reindex(assembly: Assembly, month: str | None) -> None:
     from archive import catalogue
 
     archive = assembly.archive
+    if month is None:
+        for damaged in archive.index.check():
+            archive.index.drop(damaged)
     for each in [month] if month else archive.index.months():
         archive.index.drop(each)
     with transaction(archive.engine) as connection:

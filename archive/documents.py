@@ -35,7 +35,7 @@ def document(vault: Vault, recording: Recording) -> Document:
         metering_point=descriptor.metering_point,
         case=descriptor.case,
         names=tuple(mail.names) if mail else (),
-        subject=(mail.subject or "") if mail else "",
+        subject=_masked(mail.subject or "") if mail else "",
         text=_masked("\n".join(_words(descriptor, description)))[:_TEXT_CHARS],
     )
 

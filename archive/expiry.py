@@ -26,6 +26,7 @@ from archive.db import transaction
 from archive.errors import (
     ClockSuspect,
     ExpiryRunning,
+    IndexDamaged,
     NotFound,
     RecordingHeld,
     StoreUnavailable,
@@ -85,7 +86,7 @@ def _run(means: Means, now: datetime) -> dict[str, Any]:
     months = _forget_held(means, now)
     while batch := _due(means.engine, now, failed):
         months |= _destroy(means, batch, run_id, failed)
-    _rewrite_index(means, months)
+    _rewrite_index(means, months | set(means.index.to_rewrite()))
     if (closed or ended) and means.config.key_cache_s:
         means.wait(means.config.key_cache_s)  # no process holds a destroyed key any longer
     return _finish(means, run_id, now, failed)
@@ -152,7 +153,7 @@ def _forget_held(means: Means, now: datetime) -> set[str]:
     """Takes what is held past its year out of the index; the months that lost documents."""
     with transaction(means.engine) as connection:
         months = holds.index_months(connection, now=now)
-    touched = _unindex(means.index, months)
+    touched = _unindex(means, months)
     with transaction(means.engine) as connection:
         holds.unindexed(connection, months)
     return touched
@@ -199,7 +200,7 @@ def _destroy(
     except StoreUnavailable:
         failed += [{"id": str(id), "reason": "object store away"} for id in ids]
         return set()
-    touched = _unindex(means.index, months)
+    touched = _unindex(means, months)
     # Objects go before the row: a crash between leaves a row that the next run finds again.
     with transaction(means.engine) as connection:
         _record_expired(connection, batch, run_id, reason=reason)
@@ -215,19 +216,32 @@ def _objects(recording: Recording, renditions: Any) -> Iterator[str]:
         yield rendition.object_key
 
 
-def _unindex(index: Index, months: dict[UUID, str]) -> set[str]:
+def _unindex(means: Means, months: dict[UUID, str]) -> set[str]:
     by_month: dict[str, list[UUID]] = {}
     for id, month in months.items():
         by_month.setdefault(month, []).append(id)
     for month, ids in by_month.items():
-        index.remove(ids, month=month)
+        try:
+            means.index.remove(ids, month=month)
+        except IndexDamaged:
+            _make_anew(means, month)
     return set(by_month)
 
 
 def _rewrite_index(means: Means, months: set[str]) -> None:
     """Months that lost documents are rewritten under fresh keys, and the old keys destroyed."""
-    for month in sorted(months | set(means.index.to_rewrite())):
-        means.index.rewrite(month)
+    for month in sorted(months):
+        try:
+            means.index.rewrite(month)
+        except IndexDamaged:
+            _make_anew(means, month)
+
+
+def _make_anew(means: Means, month: str) -> None:
+    """A damaged month does not stop the run: it goes with its key, and the worker makes it anew."""
+    means.index.drop(month)
+    with transaction(means.engine) as connection:
+        catalogue.reindex(connection, month=month, now=means.now())
 
 
 def _record_expired(
@@ -396,7 +410,10 @@ def erase(means: Means, actor: Actor, recording: Recording, *, reason: str) -> N
         )
     failed: list[dict[str, str]] = []
     months = _destroy(means, [recording], run_id, failed, reason=reason)
-    _rewrite_index(means, months)
+    # The index no longer finds it; the worker rewrites the month's files when nothing waits.
+    with transaction(means.engine) as connection:
+        for month in months:
+            catalogue.note_month(connection, "rewrite", month)
     if failed:
         raise StoreUnavailable()
 

@@ -96,7 +96,7 @@ def _by_recording(vault: Vault) -> Iterator[tuple[UUID, dict[str, Stored]]]:
     current: str | None = None
     group: dict[str, Stored] = {}
     for stored in vault.store.list(PREFIX):
-        folder, _, name = stored.key.rpartition("/")
+        folder, _, name = stored.key.partition(".")
         if folder != current:
             if current is not None:
                 yield from _named(current, group)

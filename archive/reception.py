@@ -21,6 +21,7 @@ from archive.errors import (
     CohortClosed,
     Forbidden,
     KeyDestroyed,
+    KeyMissing,
     OlderThanRetention,
     ReferenceConflict,
     ReferenceErased,
@@ -192,7 +193,11 @@ class Reception:
         if known.expires_at <= self._now():
             self._refused(descriptor.source, "older-than-retention")
             raise OlderThanRetention()
-        stored = self._vault.descriptor(known)
+        try:
+            stored = self._vault.descriptor(known)
+        except (KeyDestroyed, KeyMissing):
+            self._refused(descriptor.source, "unreadable")
+            raise ReferenceConflict() from None
         if digest[0] != stored.sha256:
             self._refused(descriptor.source, "reference-conflict")
             raise ReferenceConflict()

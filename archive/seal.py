@@ -44,7 +44,8 @@ FORMAT_VERSION = 1
 _PREAMBLE = MAGIC + bytes((FORMAT_VERSION, 0, 0, 0))
 HEAD_BYTES = len(_PREAMBLE) + 4  # preamble and the length of the header, u32 big-endian
 MAX_HEADER_BYTES = 4 * 1024 * 1024  # notes and a sender's extra fields are in it, sealed
-_DOMAIN = "contact-archive/1"
+_DOMAIN = b"contact-archive/1"
+_DOMAIN_PREFIXED = struct.pack(">I", len(_DOMAIN)) + _DOMAIN
 
 _READ = 256 * 1024  # plaintext bytes asked of a source at once
 _SMALL = 8 * _SEALED_CHUNK  # streams up to this long are fetched whole
@@ -84,9 +85,10 @@ def context(*fields: str | bytes | int) -> bytes:
     Text is UTF-8 (lone surrogates as three bytes), numbers are decimal text. Two different
     sequences of fields never give the same bytes.
     """
-    return b"".join(
-        part for field in (_DOMAIN, *fields) for part in _length_prefixed(_field_bytes(field))
-    )
+    parts = [_DOMAIN_PREFIXED]
+    for field in fields:
+        parts += _length_prefixed(_field_bytes(field))
+    return b"".join(parts)
 
 
 def _field_bytes(field: str | bytes | int) -> bytes:

@@ -185,6 +185,7 @@ class Worker:
     def _night_once(self) -> bool:
         archive = self._archive
         now = archive.now()
+        archive.rewrite_index()  # what was erased during the day
         with transaction(archive.engine) as connection:
             last = last_finished(connection)
             openings.forget(connection, before=now - timedelta(days=1))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from datetime import date, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import text
 
 from archive import certificates, permissions, rebuild, retention, worker
@@ -150,7 +152,7 @@ def holds_from(archive: Archive, id: UUID) -> list[object]:
 
     found = []
     for stored in archive.store.list("recordings/"):
-        if "/hold." in stored.key:
+        if ".hold." in stored.key:
             back = holds.from_envelope(archive.vault, id, stored)
             assert back is not None
             found.append(back[0])
@@ -538,3 +540,36 @@ def test_a_sweep_leaves_the_envelopes_of_holds(archive: Archive, case: str) -> N
         object_age=archive.store.modified,
     )
     assert (found.unreferenced, found.missing, found.damaged) == ([], [], [])
+
+
+# -- the command -----------------------------------------------------------------------
+
+
+def test_the_command_lists_holds_and_fails_where_a_review_is_due(
+    archive: Archive, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from archive import cli
+
+    config = archive.config
+    environment = {
+        "ARCHIVE_HOME": str(config.home),
+        "ARCHIVE_DATABASE_URL": config.database_url,
+        "ARCHIVE_STORE_URL": config.store_url,
+        "ARCHIVE_STORE_ACCESS_KEY": config.store_access_key,
+        "ARCHIVE_STORE_SECRET_KEY": config.store_secret_key,
+    }
+    id = deliver(archive, "1").id
+    hold(archive, id)
+    monkeypatch.setattr(cli, "utc_now", archive.now)
+
+    def listed(*words: str) -> tuple[int, str]:
+        done = CliRunner().invoke(cli.cli, ["hold", "list", *words], env=environment)
+        return done.exit_code, done.stdout
+
+    code, said = listed()
+    assert code == 0
+    assert said.split()[:3] == ["2027-02-22", CASE, str(id)]
+    assert listed("--due", "--json") == (0, "[]\n")
+    days(archive, 90)
+    code, said = listed("--due", "--json")
+    assert (code, json.loads(said)[0]["recording"]) == (1, str(id))

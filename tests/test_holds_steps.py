@@ -296,7 +296,7 @@ def leftovers(archive: Archive, id: UUID) -> list[str]:
     with transaction(archive.engine) as connection:
         rows = connection.execute(text("select key, object_key from hold")).all()
     named = {value for row in rows for value in row}
-    objects = [s.key for s in archive.store.list("recordings/") if "/hold." in s.key]
+    objects = [s.key for s in archive.store.list("recordings/") if ".hold." in s.key]
     return sorted({*archive.keys.names("hold"), *objects} - named)
 
 

@@ -1,4 +1,4 @@
-"""Nothing that was said is readable anywhere on disk: while it is written, afterwards, after kill -9.
+"""Nothing that was said is readable on disk: while it is written, afterwards, after kill -9.
 
 A marker goes in by every way there is, also by requests that fail. Every file under the home
 (index, database, log, bucket) and a dump of the database are searched for it.

@@ -92,6 +92,11 @@ def decode_call(
     its reader's `read(n)` fills. Intervals of `masked` (seconds) are silent in rendition and
     waveform. Of several sound tracks the first is taken; pictures are ignored.
 
+    Codes in `error_code`, without sound: empty · unrecognised · format-refused · no-audio ·
+    codec-unknown · codec-refused · unsupported · incomplete · needs-seek · no-samples · damaged;
+    with some: truncated · damaged; either way: time-limit · cpu-limit · output-limit ·
+    memory-limit · killed.
+
     What `source` or `playback` raises is raised here, after the decoder has been ended.
     MediaUnusable where no decoder can be run at all. With `description.decodes` false whatever
     playback has stored is worthless.

@@ -254,7 +254,7 @@ class VoikkoLemmatiser:
         return ()
 
     def _first_part(self, piece: str) -> tuple[str, ...]:
-        """liittymis- is liittyminen, käytön- is käyttö, sähkö- is itself."""
+        """käytön- is käyttö, sähkö- is itself; liittymis- is whatever liittyminen is to Voikko."""
         longer = self._bases(piece[:-1] + "nen") if piece.endswith("s") else ()
         return self._bases(piece) or longer or (piece,)
 

@@ -32,7 +32,7 @@ from archive.model import Document, Hit, Query
 from archive.search import FACETS, KeyProvider
 from archive.search.finnish import Analyser
 from archive.search.query import Question, question
-from archive.search.sealed_storage import remove_leftovers, sync_folder
+from archive.search.sealed_storage import names, remove_leftovers, sync_folder
 from archive.search.terms import document_terms
 from archive.search.whoosh_month import (
     Key,
@@ -55,6 +55,7 @@ from archive.search.whoosh_walk import matching, newest, scores, span, weights
 _REMOVED = "removed"  # an empty file: the month lost documents and was not rewritten yet
 _PIECES = 8  # small segments of a month beyond which it is worth rewriting
 _LOCK = "write.lock"  # empty; held while something is written
+_GONE = ".gone"  # behind the name of a folder that is being removed
 _ATTEMPTS = 50  # of reading a month while writers replace its files
 _PAUSE_S = 0.01
 
@@ -115,8 +116,11 @@ class WhooshIndex:
             if where is None:
                 return
             fresh = self._next_place(month, new=True)
-            with _damage_named(month):
-                written = self._copy(where, fresh)
+            try:
+                with _damage_named(month):
+                    written = self._copy(where, fresh)
+            except FileNotFoundError:  # no other writer can have been faster: we hold the lock
+                raise IndexDamaged(month=month, reason="file missing") from None
             if written:
                 # From this rename on the fresh one is read. A crash before it leaves a folder
                 # that the next writer removes with its key; a crash after it leaves the old
@@ -206,6 +210,9 @@ class WhooshIndex:
                 self._discard(where)
             else:
                 remove_leftovers(where.folder)
+        for name in names(self._path):
+            if name.endswith(_GONE):
+                shutil.rmtree(self._path / name, ignore_errors=True)
 
     def _superseded(self, where: Place, found: Sequence[Place]) -> bool:
         later = (p for p in found if p.month == where.month and not p.new)
@@ -227,7 +234,11 @@ class WhooshIndex:
             opened = self._open.get(where.month)
             if opened is not None and opened.place == where:
                 self._open.pop(where.month).close()
-        shutil.rmtree(where.folder, ignore_errors=True)
+        # Renamed first: a reader must not find a folder of which half is removed.
+        gone = where.folder.with_name(where.folder.name + _GONE)
+        if where.folder.exists():
+            where.folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
         sync_folder(self._path)
 
     def _current(self, month: str) -> Place | None:
@@ -432,10 +443,14 @@ class WhooshIndex:
         try:
             with _damage_named(where.month):
                 return OpenMonth.read(where, self._key(where), reuse=held)
-        except KeyDestroyed:
+        except (KeyDestroyed, IndexDamaged):
+            # Not damage if a writer was just destroying the key: then the month was rewritten,
+            # and is read there, or dropped.
             if any(p > where for p in places(self._path) if p.month == where.month and not p.new):
-                raise FileNotFoundError from None  # it was rewritten meanwhile: read it there
-            return None
+                raise FileNotFoundError from None
+            if self._dead(where):
+                return None
+            raise
 
     def _close_unused(self) -> None:
         """Keeps within the memory given; the month at hand stays whatever it takes."""

@@ -6,13 +6,19 @@ import hashlib
 import io
 import json
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
+from archive.app import create_app
 from archive.archive import Archive
+from archive.auth import People
+from archive.config import Config
+from archive.db import open_engine
+from archive.model import Scope
 from tests.clock import Clock
 from tests.machine import Machine
 
@@ -328,3 +334,35 @@ def test_the_year_is_counted_from_the_contact(machine: Machine, clock: Clock) ->
     clock.set(datetime(2024, 3, 10, 12, tzinfo=UTC))
     answer = post_call(machine, metadata(clock, occurred_at="2024-02-29T12:00:00+02:00"))
     assert answer.get_json()["expires_at"] == "2025-02-28T10:00:00.000Z"
+
+
+def test_the_catalogue_away_is_503_with_retry_after_and_no_trace(
+    config: Config, archive: Archive, clock: Clock
+) -> None:
+    engine = open_engine("postgresql://nobody@/nowhere?host=/nonexistent", pool_size=1)
+    away = Archive(
+        config=config,
+        engine=engine,
+        store=archive.store,
+        keys=archive.keys,
+        index=archive.index,
+        now=clock,
+    )
+    people = People(engine, now=clock, pepper=lambda: archive.keys.ensure("installation/pages"))
+    client = create_app(away, people).test_client()
+    for answer in (
+        client.post("/api/v1/calls", headers={"Authorization": "Bearer ca_x"}, data=b"x"),
+        client.get("/api/v1/recordings", headers={"Authorization": "Bearer ca_x"}),
+        client.get("/readyz"),
+    ):
+        assert answer.status_code == 503
+        assert int(answer.headers["Retry-After"]) > 0
+        assert "Traceback" not in answer.get_data(as_text=True)
+        assert "nonexistent" not in answer.get_data(as_text=True)
+    engine.dispose()
+
+
+def test_a_token_may_be_limited_to_lines(token_of: Callable[..., Machine], clock: Clock) -> None:
+    sender = token_of(Scope.INGEST, purposes=(), source="pbx", lines=["viat"])
+    assert post_call(sender, metadata(clock)).status_code == 201
+    assert post_call(sender, metadata(clock, source_ref="2", line="myynti")).status_code == 403

@@ -158,7 +158,8 @@ def test_a_recording_is_found_by_what_is_known_of_it(
     machine: Machine, call: dict[str, Any], clock: Clock
 ) -> None:
     mail = (
-        b"From: Maija Meik\xc3\xa4l\xc3\xa4inen <maija@example.com>\r\nTo: asiakaspalvelu@example.com\r\n"
+        b"From: Maija Meik\xc3\xa4l\xc3\xa4inen <maija@example.com>\r\n"
+        b"To: asiakaspalvelu@example.com\r\n"
         b"Subject: =?utf-8?q?S=C3=A4hk=C3=B6katko?=\r\nMIME-Version: 1.0\r\n"
         b"Content-Type: text/plain; charset=utf-8\r\n\r\nSiirtolaskusta puuttuu hyvitys.\r\n"
     )

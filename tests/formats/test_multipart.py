@@ -73,7 +73,9 @@ def test_a_body_cut_short_is_an_error_and_never_a_short_part(cut: int) -> None:
             part.read()
 
 
-@pytest.mark.parametrize("content_type", ["", "text/plain", "multipart/form-data", "multipart/mixed; boundary=a"])
+@pytest.mark.parametrize(
+    "content_type", ["", "text/plain", "multipart/form-data", "multipart/mixed; boundary=a"]
+)
 def test_a_content_type_without_a_boundary_is_refused(content_type: str) -> None:
     with pytest.raises(MultipartError):
         boundary_of(content_type)

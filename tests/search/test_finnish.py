@@ -95,26 +95,25 @@ def test_the_analyser_has_a_name_with_its_versions(analyser: Analyser) -> None:
 
 
 class RecordedVoikko:
-    """What Voikko 4.3.1 with its dictionary 2.5 answered."""
+    """What Voikko 4.3.1 with Debian's voikko-fi 2.5 answered to these words."""
 
     ANSWERS: ClassVar[dict[str, list[tuple[str, str]]]] = {
         "jakeluverkkoyhtiölle": [("jakeluverkkoyhtiö", "=pppppp=pppppp=pppppppp")],
-        "jakeluverkkoyhtiö": [("jakeluverkkoyhtiö", "=pppppp=pppppp=pppppp")],
+        "jakeluverkkoyhtiö": [("jakeluverkkoyhtiö", "=pppppp=pppppp=ppppp")],
         "jakelu": [("jakelu", "=pppppp")],
         "verkko": [("verkko", "=pppppp")],
-        "katkoista": [("katka", "=ppppppppp"), ("katko", "=ppppppppp")],
         "hinnoista": [("hinta", "=ppppppppp")],
-        "Mäkelän": [("Mäkelä", "=ipppppp")],
         "liittymissopimus": [("liittymissopimus", "=ppppppppp=ppppppp")],
-        "liittyminen": [("liittyminen", "=ppppppppppp")],
-        "e-laskun": [("e-lasku", "=q-=pppppp")],
+        "liittymis": [],
+        "liittyminen": [("liittyä", "=ppppppppppp")],
+        "invoices": [],
     }
 
     def getVersion(self) -> str:  # noqa: N802
         return "4.3.1"
 
     def analyze(self, word: str) -> list[dict[str, str]]:
-        answers = self.ANSWERS.get(word, [])
+        answers = self.ANSWERS[word]  # a word that was not recorded is a mistake of the test
         return [{"BASEFORM": base, "STRUCTURE": structure} for base, structure in answers]
 
 
@@ -123,7 +122,7 @@ def test_voikko_is_asked_first_and_its_compounds_are_taken_apart() -> None:
     assert voikko.name.startswith("voikko-4.3.1+simplemma-")
     assert voikko.lemmas("hinnoista") == ("hinta",)
     assert voikko.parts("jakeluverkkoyhtiö") == ("jakelu", "verkko", "verkkoyhtiö", "yhtiö")
-    assert voikko.parts("liittymissopimus") == ("liittyminen", "sopimus")
+    assert voikko.parts("liittymissopimus") == ("liittyä", "sopimus")
     assert voikko.parts("hinnoista") == ()
     assert voikko.lemmas("invoices") == ("invoice",)
     terms = Analyser(voikko).index_terms("jakeluverkkoyhtiölle")

@@ -359,6 +359,23 @@ def test_a_key_that_is_not_there_is_damage_and_is_mended_by_dropping(
     assert index.count(Query()) == 1
 
 
+@pytest.mark.parametrize("damage", _damages())
+def test_rewriting_a_month_of_which_a_segment_is_damaged_says_so(
+    tmp_path: Path, damage: str
+) -> None:
+    index = opened(tmp_path)
+    index.put([document(1), document(2)])
+    index.remove([UUID(int=1)], month="2026-09")
+    for path in (tmp_path / "index").rglob("*.seg"):
+        _damages()[damage](path)
+    with pytest.raises(IndexDamaged) as caught:
+        index.rewrite("2026-09")
+    assert caught.value.facts["month"] == "2026-09"
+    index.drop("2026-09")
+    index.put([document(2)])
+    assert index.count(Query()) == 1
+
+
 # -- several at once -------------------------------------------------------------------
 
 
@@ -467,3 +484,33 @@ def test_the_index_opens_for_whoever_has_the_keys(tmp_path: Path, keys: KeysDire
     stranger = open_index(tmp_path / "index", open_keys(tmp_path / "other-keys"))
     with pytest.raises(IndexDamaged):
         stranger.count(Query())
+
+
+def test_a_month_that_is_rewritten_again_and_again_is_never_missing_or_damaged(
+    tmp_path: Path,
+) -> None:
+    index = opened(tmp_path)
+    index.put([document(number, text="lasku") for number in (1, 2, 3)])
+    done, wrong = threading.Event(), []
+
+    def read() -> None:
+        mine = opened(tmp_path)
+        while not done.is_set():
+            try:
+                found = mine.count(Query(q="lasku"))
+            except IndexDamaged as error:
+                wrong.append(str(error))
+            else:
+                wrong.extend([found] if found != 3 else [])
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(25):
+            index.rewrite("2026-09")
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
