@@ -21,7 +21,7 @@ from archive import __version__, audit, rebuild
 from archive.archive import SYSTEM, complete_descriptor
 from archive.assembly import Assembly, assemble, utc_now, with_parts
 from archive.config import Config, describe_settings
-from archive.db import migrate, transaction
+from archive.db import ensure_database, migrate, transaction
 from archive.errors import ArchiveError
 from archive.intake import moment
 from archive.model import Kind, Purpose, Scope
@@ -397,7 +397,12 @@ def verify(assembly: Assembly, sample: int | None, mend: bool, as_json: bool) ->
 @cli.command(name="rebuild-catalogue")
 @_with_archive
 def rebuild_catalogue(assembly: Assembly) -> None:
-    """Make the catalogue anew from the envelopes in the store and the keys alone."""
+    """Make the catalogue anew from the envelopes in the store and the keys alone.
+
+    Also where the whole database is gone. People, tokens and the audit log are in no envelope:
+    restore them from a dump, or make them anew.
+    """
+    ensure_database(assembly.config.database_url)
     migrate(assembly.config.database_url)
     archive = assembly.archive
     with _counting("Reading envelopes") as progress:

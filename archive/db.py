@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from alembic import command
 from alembic.config import Config as AlembicConfig
+from psycopg import sql
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -110,6 +112,35 @@ def is_ready(engine: Engine) -> bool:
     except SQLAlchemyError:
         return False
     return True
+
+
+def ensure_database(url: str) -> bool:
+    """Makes the database where the server has none of that name; whether it was made.
+
+    CatalogueUnavailable where the server does not answer, or the role may not make databases.
+    """
+    try:
+        psycopg.connect(url, connect_timeout=5).close()
+    except psycopg.OperationalError as error:
+        if f'database "{_name(url)}" does not exist' not in str(error):
+            raise CatalogueUnavailable() from None
+    else:
+        return False
+    name = sql.Identifier(_name(url))
+    try:
+        with psycopg.connect(_beside(url, "postgres"), autocommit=True) as connection:
+            connection.execute(sql.SQL("create database {}").format(name))
+    except psycopg.Error:
+        raise CatalogueUnavailable() from None
+    return True
+
+
+def _name(url: str) -> str:
+    return urlsplit(url).path.lstrip("/")
+
+
+def _beside(url: str, name: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 
 def migrate(url: str, *, revision: str = "head") -> None:
