@@ -53,7 +53,7 @@ def apply(
     # sequence number, and a rebuild takes the highest one that opens.
     with transaction(engine) as connection:
         current = catalogue.get(connection, recording.id, lock=True)
-        if current is None or current.envelope_seq != recording.envelope_seq:
+        if current is None or current.erasing or current.envelope_seq != recording.envelope_seq:
             raise NotFound()
         catalogue.ensure_cohort(connection, cohort)
         catalogue.change(
