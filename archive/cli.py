@@ -414,8 +414,9 @@ def rebuild_catalogue(assembly: Assembly) -> None:
             now=utc_now(),
         )
     click.echo(
-        f"{outcome.rebuilt} rebuilt, {outcome.present} there already, {outcome.holds} holds, "
-        f"{outcome.unreadable} expired (key gone), {len(outcome.damaged)} damaged"
+        f"{outcome.rebuilt} rebuilt, {outcome.present} there already, "
+        f"{outcome.unreadable} expired (key gone), {len(outcome.damaged)} damaged; "
+        f"{outcome.holds} holds"
     )
     for key in outcome.damaged:
         click.echo(f"  {key}")
