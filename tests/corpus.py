@@ -87,7 +87,7 @@ def _archive(
 
 
 def _compare(assembly: Assembly, corpus: Path, refused: set[str]) -> int:
-    recordings = {(d.sha256, d.kind.value): (r, d) for r, d in _all(assembly)}
+    recordings = {(d.sha256, d.kind.value, d.file_name): (r, d) for r, d in _all(assembly)}
     manifest = json.loads((corpus / "manifest.json").read_text(encoding="utf-8"))["entries"]
     explained = json.loads(EXPLAINED.read_text(encoding="utf-8")) if EXPLAINED.exists() else {}
     states = Counter(r.state.value for r, _ in recordings.values())
@@ -102,7 +102,7 @@ def _compare(assembly: Assembly, corpus: Path, refused: set[str]) -> int:
             continue
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         kind = "email" if entry["kind"] == "email" else "call"
-        found = recordings.get((sha256, kind))
+        found = recordings.get((sha256, kind, path.name if kind == "call" else None))
         if found is None:
             if str(path) not in refused and entry.get("mbox_messages", 1) < 2:
                 compared["split or unmatched"] += 1
