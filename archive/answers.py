@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from archive.holds import Held
 from archive.model import Descriptor, Direction, Kind, State
 from archive.vault import Description
 
@@ -51,6 +52,8 @@ class View:
     renditions: tuple[str, ...]
     readable: bool = True  # False where its key is gone or its seal broken
     error_code: str | None = None
+    holds: tuple[Held, ...] = ()  # for those who work with holds
+    restricted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

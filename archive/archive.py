@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from archive import (
     catalogue,
     corrections,
     expiry,
+    holds,
     intake,
     openings,
     permissions,
@@ -43,10 +44,12 @@ from archive.errors import (
     PurposeRequired,
 )
 from archive.formats import mail
+from archive.holds import Held
 from archive.keys import KeysDirectory
 from archive.model import (
     Actor,
     Descriptor,
+    Hold,
     Kind,
     Purpose,
     Query,
@@ -74,6 +77,7 @@ SYSTEM = Actor(
 __all__ = [
     "SYSTEM",
     "Archive",
+    "Held",
     "MailView",
     "Opened",
     "Page",
@@ -165,15 +169,20 @@ class Archive:
 
     # -- find ------------------------------------------------------------------------
 
-    def describe(self, actor: Actor, id: UUID) -> View:
-        """One recording's metadata; NotFound unless visible to the actor."""
+    def describe(
+        self, actor: Actor, id: UUID, *, purpose: str | None = None, case: str | None = None
+    ) -> View:
+        """One recording's metadata; NotFound unless visible to the actor.
+
+        What is held past its year shows for purpose complaint and a case that holds it alone.
+        """
         permissions.require(actor, Scope.READ)
-        recording = self._visible(actor, id)
+        recording = self._visible(actor, id, purpose=purpose, case=case)
         with transaction(self.engine) as connection:
             audit.append(
                 connection, at=self.now(), actor=actor, verb="read", recording_id=recording.id
             )
-        return self._views([recording])[0]
+        return self._views(actor, [recording])[0]
 
     def find(
         self,
@@ -206,7 +215,7 @@ class Archive:
                 detail={"fields": _asked(query), "found": len(recordings)},
             )
         return Page(
-            items=self._views(recordings),
+            items=self._views(actor, recordings),
             next=self._seal_cursor(following, query) if following else None,
             total=counted,
             facets=told,
@@ -243,7 +252,7 @@ class Archive:
         shown, more = found[:limit], len(found) > limit
         following = (shown[-1].occurred_at, shown[-1].id) if more else None
         return Page(
-            items=self._views(shown),
+            items=self._views(actor, shown),
             next=self._seal_cursor(following, query) if following else None,
         )
 
@@ -309,10 +318,24 @@ class Archive:
         edge = retention.live_since(self.now())
         return replace(query, from_=max(query.from_, edge) if query.from_ else edge)
 
-    def _views(self, recordings: Sequence[Recording]) -> list[View]:
+    def _views(self, actor: Actor, recordings: Sequence[Recording]) -> list[View]:
+        ids = [r.id for r in recordings]
         with reading(self.engine) as connection:
-            renditions = catalogue.renditions(connection, [r.id for r in recordings])
-        return [self._view(r, renditions[r.id]) for r in recordings]
+            renditions = catalogue.renditions(connection, ids)
+            held = holds.of(connection, ids) if permissions.may_know_holds(actor) else []
+        views = [self._view(r, renditions[r.id]) for r in recordings]
+        return [
+            replace(view, holds=self._held(recording, held))
+            for recording, view in zip(recordings, views, strict=True)
+        ]
+
+    def _held(self, recording: Recording, found: Sequence[Hold]) -> tuple[Held, ...]:
+        """The recording's durable holds among those found, with what they say."""
+        return tuple(
+            Held(hold, holds.terms_of(self.vault, recording, hold))
+            for hold in found
+            if hold.recording_id == recording.id and hold.durable_at is not None
+        )
 
     def _view(self, recording: Recording, renditions: Sequence[StoredRendition]) -> View:
         readable = True
@@ -341,6 +364,7 @@ class Archive:
             renditions=tuple(names),
             readable=readable,
             error_code=recording.error_code,
+            restricted=recording.restricted,
         )
 
     # -- open ------------------------------------------------------------------------
@@ -356,7 +380,7 @@ class Archive:
     ) -> Opened:
         """Content or a rendition, for a stated purpose; the audit entry is committed first."""
         permissions.require(actor, Scope.OPEN)
-        recording = self._visible(actor, id)
+        recording = self._visible(actor, id, purpose=purpose, case=case)
         checked = self._purpose(actor, recording, purpose, case)
         part = self._part(recording, rendition)
         opened = self._opened(recording, part, rendition)
@@ -384,7 +408,7 @@ class Archive:
     ) -> tuple[str, datetime]:
         """A token for a player's address, and until when it holds; see `use_opening`."""
         permissions.require(actor, Scope.OPEN)
-        recording = self._visible(actor, id)
+        recording = self._visible(actor, id, purpose=purpose, case=case)
         checked = self._purpose(actor, recording, purpose, case)
         self._part(recording, rendition)
         with transaction(self.engine) as connection:
@@ -421,7 +445,9 @@ class Archive:
             )
         if opening is None:
             raise NotFound()
-        recording = self._visible(actor, opening.recording_id)
+        recording = self._visible(
+            actor, opening.recording_id, purpose=opening.purpose, case=opening.case
+        )
         opened = self._opened(
             recording, self._part(recording, opening.rendition), opening.rendition
         )
@@ -443,7 +469,7 @@ class Archive:
     ) -> MailView:
         """An email to be read on a page; one audit entry, committed before anything is shown."""
         permissions.require(actor, Scope.OPEN)
-        recording = self._visible(actor, id)
+        recording = self._visible(actor, id, purpose=purpose, case=case)
         checked = self._purpose(actor, recording, purpose, case)
         with transaction(self.engine) as connection:
             audit.append(
@@ -456,18 +482,20 @@ class Archive:
                 case=case,
                 detail={"rendition": "page"},
             )
-        view = self._views([recording])[0]
+        view = self._views(actor, [recording])[0]
         description = view.description or Description()
         html = mail.safe_html(description.html) if description.html else None
         return MailView(view=view, text=description.text, html=html)
 
-    def peaks(self, actor: Actor, id: UUID) -> bytes | None:
+    def peaks(
+        self, actor: Actor, id: UUID, *, purpose: str | None = None, case: str | None = None
+    ) -> bytes | None:
         """The waveform of a call as wavesurfer wants it (JSON); None where there is none.
 
         Shows loudness and nothing that was said, so it needs no purpose of its own.
         """
         permissions.require(actor, Scope.READ)
-        recording = self._visible(actor, id)
+        recording = self._visible(actor, id, purpose=purpose, case=case)
         with reading(self.engine) as connection:
             rendition = catalogue.get_rendition(connection, id, Rendition.PEAKS.value)
         return self.vault.read_all(recording, rendition) if rendition else None
@@ -495,9 +523,11 @@ class Archive:
         return checked
 
     def _case_covers(self, recording: Recording, case: str | None) -> bool:
-        """Whether the case is one this recording belongs to: by its metadata or by being added."""
+        """Whether the recording belongs to the case: by metadata, by a hold, or by being added."""
         if not case:
             return False
+        if any(held.case == case for held in recording.held):
+            return True
         if self.vault.descriptor(recording).case == case:
             return True
         with reading(self.engine) as connection:
@@ -576,7 +606,7 @@ class Archive:
                 recording_id=id,
                 detail={"fields": sorted(changes)},
             )
-        return self._views([changed])[0]
+        return self._views(actor, [changed])[0]
 
     def open_case(self, actor: Actor, number: str | None = None) -> str:
         """Opens a complaint case under the given number, or the year's next one."""
@@ -612,6 +642,123 @@ class Archive:
                 case=number,
             )
 
+    # -- hold, restrict, release -----------------------------------------------------
+
+    def hold(
+        self, actor: Actor, id: UUID, *, case: str, reason: str, review_on: date, basis: str = ""
+    ) -> Held:
+        """Holds a recording for an open complaint case; adds it to the case.
+
+        It then outlives its year until the hold ends. Returns when nothing can lose it; NotFound
+        once its erasure has begun. CaseRequired, AlreadyHeld, BadFields.
+        """
+        permissions.require_holds(actor)
+        terms = intake.hold_terms(reason, basis or holds.BASIS)
+        intake.require_review(review_on, today=retention.local(self.now()).date())
+        recording = self._visible(actor, id, purpose=Purpose.COMPLAINT.value, case=case)
+        return self._place(actor, recording, case, terms, review_on)
+
+    def restrict(
+        self, actor: Actor, id: UUID, *, reason: str, review_on: date | None = None
+    ) -> Held:
+        """Hides a recording from all but the DPO, and keeps it until that is lifted (GDPR 18)."""
+        permissions.require_dpo(actor, "restrict")
+        terms = intake.hold_terms(reason, "GDPR 18")
+        recording = self._visible(actor, id)
+        made = self._place(actor, recording, None, terms, review_on)
+        with reading(self.engine) as connection:
+            months = catalogue.index_months(connection, [id])
+        # The row is due for the index too: where this breaks off, the worker takes it out.
+        for month in months.values():
+            try:
+                self.index.remove([id], month=month)
+            except IndexDamaged as error:
+                self._note_damage(error)  # the month is made anew, without it
+        return made
+
+    def _place(
+        self,
+        actor: Actor,
+        recording: Recording,
+        case: str | None,
+        terms: tuple[str, str],
+        review_on: date | None,
+    ) -> Held:
+        said = holds.Terms(*terms)
+        hold = holds.place(
+            self.vault,
+            self.engine,
+            actor,
+            recording,
+            case=case,
+            terms=said,
+            review_on=review_on,
+            now=self.now(),
+        )
+        return Held(hold, said)
+
+    def release(self, actor: Actor, id: UUID, hold_id: UUID) -> Held:
+        """Releases a hold, or asks for it where a second person must confirm.
+
+        `released_at` says which. What is past its year is erased after the grace period.
+        """
+        permissions.require_holds(actor)
+        return self._release(actor, id, hold_id, four_eyes=self.config.hold_release_four_eyes)
+
+    def unrestrict(self, actor: Actor, id: UUID) -> list[Held]:
+        """Lifts the restriction; what is past its year is erased after the grace period."""
+        permissions.require_dpo(actor, "restrict")
+        with reading(self.engine) as connection:
+            found = [
+                hold
+                for hold in holds.of(connection, [id])
+                if hold.case is None and hold.released_at is None and hold.durable_at is not None
+            ]
+        if not found:
+            raise NotFound()
+        return [self._release(actor, id, hold.id, four_eyes=False) for hold in found]
+
+    def _release(self, actor: Actor, id: UUID, hold_id: UUID, *, four_eyes: bool) -> Held:
+        with reading(self.engine) as connection:
+            hold = holds.one(connection, hold_id)
+        if hold is None or hold.recording_id != id:
+            raise NotFound()
+        if hold.case is None:
+            permissions.require_dpo(actor, "restrict")
+        recording = self._visible(actor, id, purpose=Purpose.COMPLAINT.value, case=hold.case)
+        released = holds.release(
+            self.vault,
+            self.engine,
+            actor,
+            hold_id,
+            four_eyes=four_eyes,
+            grace=timedelta(days=self.config.hold_grace_days),
+            now=self.now(),
+        )
+        return Held(released, holds.terms_of(self.vault, recording, released))
+
+    def list_holds(self, actor: Actor, *, due: bool = False, case: str | None = None) -> list[Held]:
+        """Holds by review date: all, of a case, or those whose review is due today or past.
+
+        Of holds whose recording the actor may not see, nothing. Restrictions are for the DPO.
+        """
+        permissions.require_holds(actor)
+        today = retention.local(self.now()).date()
+        with reading(self.engine) as connection:
+            found = holds.durable(connection, due_on=today if due else None, case=case)
+            rows = catalogue.get_many(connection, [hold.recording_id for hold, _ in found])
+        return [
+            Held(hold, holds.terms_of(self.vault, rows[hold.recording_id], hold), owner)
+            for hold, owner in found
+            if self._sees(
+                actor, rows[hold.recording_id], purpose=Purpose.COMPLAINT.value, case=hold.case
+            )
+        ]
+
+    def settle_holds(self) -> None:
+        """Carries through holds that a crash left half placed."""
+        holds.settle(self.vault, self.engine, now=self.now())
+
     # -- erase and expire ------------------------------------------------------------
 
     def erase(self, actor: Actor, id: UUID, *, reason: str) -> None:
@@ -627,24 +774,48 @@ class Archive:
         return expiry.run(self._means, dry_run=dry_run)
 
     def expiry_calendar(self, actor: Actor) -> list[catalogue.DueDay]:
-        """What went and what goes, by day."""
+        """What went and what goes, by day; what is held, for those who work with holds."""
         permissions.require(actor, Scope.EXPIRY)
-        return expiry.calendar(self.engine, now=self.now())
+        with_held = permissions.may_know_holds(actor)
+        return expiry.calendar(self.engine, now=self.now(), with_held=with_held)
 
     # -- who may see what ------------------------------------------------------------
 
-    def _visible(self, actor: Actor, id: UUID) -> Recording:
+    def _visible(
+        self, actor: Actor, id: UUID, *, purpose: str | None = None, case: str | None = None
+    ) -> Recording:
         with reading(self.engine) as connection:
             recording = catalogue.get(connection, id)
-        if recording is None or not self._sees(actor, recording):
+        if recording is None or not self._sees(actor, recording, purpose=purpose, case=case):
             raise NotFound()
         return recording
 
-    def _sees(self, actor: Actor, recording: Recording) -> bool:
-        """Not past its year, and on a line of the actor's."""
-        if recording.expires_at <= self.now():
+    def _sees(
+        self,
+        actor: Actor,
+        recording: Recording,
+        *,
+        purpose: str | None = None,
+        case: str | None = None,
+    ) -> bool:
+        """On a line of the actor's; within its year, or past it held, for its case and the DPO.
+
+        A restricted one answers the DPO alone (GDPR 18).
+        """
+        if recording.erasing or not (actor.lines is None or recording.line in actor.lines):
             return False
-        return actor.lines is None or recording.line in actor.lines
+        if recording.restricted:
+            return permissions.is_dpo(actor)
+        if not recording.past_its_year(self.now()):
+            return True
+        if permissions.is_dpo(actor):
+            return bool(recording.held)
+        return (
+            purpose == Purpose.COMPLAINT.value
+            and Purpose.COMPLAINT in actor.purposes
+            and case is not None
+            and any(held.case == case for held in recording.held)
+        )
 
     # -- cursors ---------------------------------------------------------------------
 

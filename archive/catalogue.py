@@ -15,12 +15,15 @@ from uuid import UUID
 import psycopg
 from sqlalchemy import Connection, RowMapping, text
 
-from archive.model import Direction, Kind, Recording, State, StoredRendition
+from archive.model import Direction, HeldKey, Kind, Recording, State, StoredRendition
 
 _COLUMNS = """id, kind, state, source, line, direction, occurred_at, received_at, expires_at,
     cohort, bytes, object_key, object_version, object_bytes, header_bytes, envelope_seq,
-    envelope_key, reference, wrapped_key, descriptor, description, index_due, attempts,
-    error_code"""
+    envelope_key, reference, wrapped_key, descriptor, description, index_due, attempts, error_code,
+    restricted, erasing_at is not null as erasing,
+    (select json_agg(json_build_array(key, case_number, hold.cohort, encode(wrapped, 'hex'))
+        order by placed_at) from hold
+        where recording_id = recording.id and durable_at is not null) as held"""
 _RENDITION_COLUMNS = """recording_id, name, version, object_key, object_version, object_bytes,
     header_bytes, bytes, media_type"""
 
@@ -42,6 +45,7 @@ class DueDay:
     kept: int
     destroyed: int
     closed_at: datetime | None
+    held: int = 0  # past their year and kept by a hold or restriction
 
 
 # -- recordings ------------------------------------------------------------------------
@@ -65,6 +69,8 @@ _ADD = """
             select 1 from erased_reference where reference = %(reference)s and until > %(now)s)
         on conflict (reference) do nothing
         returning id"""
+# What is held may come back (into a rebuilt catalogue) to a day that is closed.
+_ADD_HELD = _ADD.replace("%(cohort)s and closed_at is null for share", "%(cohort)s for share")
 _IS_ERASED = "select 1 from erased_reference where reference = %(r)s and until > %(now)s"
 _IS_KNOWN = "select 1 from recording where reference = %(r)s"
 _BY_REFERENCE = text(f"select {_COLUMNS} from recording where reference = :r")  # noqa: S608
@@ -78,13 +84,21 @@ def ensure_cohort(connection: Connection, day: date) -> None:
     )
 
 
-def add(connection: psycopg.Connection[Any], recording: Recording, *, now: datetime) -> Added:
+def add(
+    connection: psycopg.Connection[Any],
+    recording: Recording,
+    *,
+    now: datetime,
+    held: bool = False,
+) -> Added:
     """Inserts the row: the commit point of intake.
 
     One statement, so that it can stand in autocommit. It takes the cohort's row in shared mode;
     the expiry run takes it exclusively, so a cohort is never closed under a row being added.
+    What is `held` comes back to a closed day too.
     """
-    if connection.execute(_ADD, _values(recording) | {"now": now}).fetchone() is not None:
+    statement = _ADD_HELD if held else _ADD
+    if connection.execute(statement, _values(recording) | {"now": now}).fetchone() is not None:
         return Added.STORED
     known = {"r": recording.reference, "now": now}
     if is_known(connection, recording.reference):
@@ -101,8 +115,11 @@ def is_known(connection: psycopg.Connection[Any], reference: bytes) -> bool:
 
 def get(connection: Connection, id: UUID, *, lock: bool = False) -> Recording | None:
     """The row, whether expired or not; `lock` holds it until the transaction ends."""
-    statement = text(_GET.text + " for update") if lock else _GET
-    row = connection.execute(statement, {"id": id}).mappings().first()
+    if lock:
+        # A statement of its own: one that waits for a row gives back the row as it is now, but
+        # its holds as they were before the wait.
+        connection.execute(text("select from recording where id = :id for update"), {"id": id})
+    row = connection.execute(_GET, {"id": id}).mappings().first()
     return _recording(row) if row else None
 
 
@@ -155,7 +172,7 @@ def _browse_conditions(
     to: datetime | None,
     after: tuple[datetime, UUID] | None,
 ) -> tuple[str, dict[str, Any]]:
-    conditions = ["expires_at > :now"]
+    conditions = ["expires_at > :now", "not restricted", "erasing_at is null"]
     values: dict[str, Any] = {"now": now}
     optional: list[tuple[str, str, Any]] = [
         ("kind = :kind", "kind", kind.value if kind else None),
@@ -194,7 +211,8 @@ def claim_to_describe(connection: Connection, *, now: datetime, worker: int) -> 
         where id = (
             select id from recording
             where state = 'received' and claimed_by is null
-              and next_attempt_at <= :now and expires_at > :now
+              and next_attempt_at <= :now and erasing_at is null
+              and (expires_at > :now or exists (select from hold where recording_id = recording.id))
             order by next_attempt_at for update skip locked limit 1)
         returning {_COLUMNS}"""),  # noqa: S608
             {"now": now, "worker": worker},
@@ -238,10 +256,11 @@ def release_dead_claims(connection: Connection, *, lock_class: int, now: datetim
 
 
 def to_index(connection: Connection, *, now: datetime, limit: int) -> list[Recording]:
-    """Recordings whose content the index lacks, longest waiting first."""
+    """Recordings whose content the index lacks or should lack, longest waiting first."""
     rows = connection.execute(
         text(f"""select {_COLUMNS} from recording
-            where index_due and index_next_at <= :now and expires_at > :now
+            where index_due and index_next_at <= :now and erasing_at is null
+              and (expires_at > :now or exists (select from hold where recording_id = recording.id))
               and state <> 'index-failed'
             order by index_next_at limit :limit"""),  # noqa: S608
         {"now": now, "limit": limit},
@@ -249,22 +268,24 @@ def to_index(connection: Connection, *, now: datetime, limit: int) -> list[Recor
     return [_recording(row) for row in rows]
 
 
-def indexed(connection: Connection, recording: Recording, *, month: str) -> None:
-    """Notes that the index holds the recording as it was when read.
+def indexed(connection: Connection, recording: Recording, *, month: str | None) -> None:
+    """Notes that the index holds the recording as it was when read (month None: lacks it).
 
-    A row that moved on meanwhile (described between reading and now) stays due.
+    A row that moved on meanwhile (described or restricted between reading and now) stays due.
     """
     state = State.INDEXED if recording.state is State.DESCRIBED else recording.state
     connection.execute(
         text("""update recording set index_due = false, index_month = :month, state = :new,
                 index_attempts = 0
-            where id = :id and state = :old and envelope_seq = :seq"""),
+            where id = :id and state = :old and envelope_seq = :seq
+              and restricted = :restricted"""),
         {
             "id": recording.id,
             "month": month,
             "new": state.value,
             "old": recording.state.value,
             "seq": recording.envelope_seq,
+            "restricted": recording.restricted,
         },
     )
 
@@ -283,10 +304,14 @@ def index_failed(
 
 
 def index_months(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, str]:
-    """In which month's index each of the recordings was last written."""
+    """In which month's index each of the recordings was last written, or may have been.
+
+    A crash can leave a document in the month of contact before the row says so.
+    """
     rows = connection.execute(
         text(
-            "select id, index_month from recording where id = any(:ids) and index_month is not null"
+            "select id, coalesce(index_month, to_char(occurred_at at time zone 'UTC', 'YYYY-MM')) "
+            "as index_month from recording where id = any(:ids)"
         ),
         {"ids": list(ids)},
     )
@@ -475,7 +500,8 @@ def object_keys(connection: Connection, keys: Sequence[str]) -> set[str]:
     rows = connection.execute(
         text("""select object_key from recording where object_key = any(:keys)
             union all select envelope_key from recording where envelope_key = any(:keys)
-            union all select object_key from rendition where object_key = any(:keys)"""),
+            union all select object_key from rendition where object_key = any(:keys)
+            union all select object_key from hold where object_key = any(:keys)"""),
         {"keys": list(keys)},
     )
     return set(rows.scalars())
@@ -504,7 +530,12 @@ def walk(connection: Connection, *, after: UUID | None, limit: int) -> list[Reco
 
 
 def _values(recording: Recording) -> dict[str, Any]:
-    return {name: _plain(getattr(recording, name)) for name in recording.__slots__}
+    derived = {"restricted", "erasing", "held"}
+    return {
+        name: _plain(getattr(recording, name))
+        for name in recording.__slots__
+        if name not in derived
+    }
 
 
 def _plain(value: Any) -> Any:
@@ -519,4 +550,8 @@ def _recording(row: RowMapping) -> Recording:
     for name in ("reference", "wrapped_key", "descriptor", "description"):
         if values[name] is not None:
             values[name] = bytes(values[name])
+    values["held"] = tuple(
+        HeldKey(key, case, date.fromisoformat(cohort), bytes.fromhex(wrapped))
+        for key, case, cohort, wrapped in values["held"] or ()
+    )
     return Recording(**values)

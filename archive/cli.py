@@ -327,6 +327,46 @@ def expire(assembly: Assembly, dry_run: bool, as_json: bool) -> None:
     sys.exit(1 if done["failed"] else 0)
 
 
+@cli.group()
+def hold() -> None:
+    """Holds for complaint cases, and restrictions."""
+
+
+@hold.command(name="list")
+@click.option("--due", is_flag=True, help="Only those whose review is due today or past.")
+@click.option("--case", "case", help="Only those of this complaint case.")
+@click.option("--json", "as_json", is_flag=True)
+@_with_archive
+def hold_list(assembly: Assembly, due: bool, case: str | None, as_json: bool) -> None:
+    """List holds by review date; never releases any. Exit 1 with --due where there are some."""
+    from archive import holds, retention
+
+    today = retention.local(utc_now()).date()
+    with transaction(assembly.engine) as connection:
+        found = holds.durable(connection, due_on=today if due else None, case=case)
+    listed = [
+        {
+            "id": str(hold.id),
+            "recording": str(hold.recording_id),
+            "case": hold.case,
+            "owner": owner or hold.owner,
+            "review_on": hold.review_on.isoformat() if hold.review_on else None,
+            "ends_at": hold.ends_at.isoformat() if hold.ends_at else None,
+        }
+        for hold, owner in found
+    ]
+    if as_json:
+        click.echo(json.dumps(listed))
+    else:
+        for one in listed:
+            end = f", released, ends {one['ends_at']}" if one["ends_at"] else ""
+            click.echo(
+                f"{one['review_on'] or '-':<10}  {one['case'] or 'restriction':<11}  "
+                f"{one['recording']}  {one['owner']}{end}"
+            )
+    sys.exit(1 if due and listed else 0)
+
+
 @cli.command()
 @click.option("--sample", type=click.IntRange(1), help="Read back only so many recordings.")
 @click.option("--mend", is_flag=True, help="Describe anew what lost a rendition; sweep leftovers.")
@@ -378,7 +418,8 @@ def rebuild_catalogue(assembly: Assembly) -> None:
         )
     click.echo(
         f"{outcome.rebuilt} rebuilt, {outcome.present} there already, "
-        f"{outcome.unreadable} expired (key gone), {len(outcome.damaged)} damaged"
+        f"{outcome.unreadable} expired (key gone), {len(outcome.damaged)} damaged; "
+        f"{outcome.holds} holds"
     )
     for key in outcome.damaged:
         click.echo(f"  {key}")

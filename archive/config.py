@@ -92,6 +92,12 @@ class Config:
     secure_cookies: bool = setting(
         False, "1 where the service stands behind TLS: cookies get __Host- and Secure", _yes
     )
+    hold_release_four_eyes: bool = setting(
+        False, "1: a hold is released only when a second person confirms it", _yes
+    )
+    hold_grace_days: int = setting(
+        7, "days between the release of a hold and the erasure of what it kept", _not_negative
+    )
     metrics_allow: tuple[str, ...] = setting(
         ("127.0.0.1", "::1"), "addresses that may read /metrics", _words
     )

@@ -48,12 +48,12 @@ def apply(
         wrapped_key=vault.wrap(recording.id, cohort, data_key),
         descriptor=sealed,
     )
-    stored = vault.store.put_bytes(envelope_key(cohort, recording.id, seq), envelope.encode())
+    stored = vault.store.put_bytes(envelope_key(recording, seq), envelope.encode())
     # A crash here leaves an envelope that no row names: the next correction writes over the same
     # sequence number, and a rebuild takes the highest one that opens.
     with transaction(engine) as connection:
         current = catalogue.get(connection, recording.id, lock=True)
-        if current is None or current.envelope_seq != recording.envelope_seq:
+        if current is None or current.erasing or current.envelope_seq != recording.envelope_seq:
             raise NotFound()
         catalogue.ensure_cohort(connection, cohort)
         catalogue.change(

@@ -132,6 +132,8 @@ class Describer:
         # that no row names, and the recording is described again under another version.
         with transaction(self._archive.engine) as connection:
             current = catalogue.get(connection, recording.id, lock=True)
+            if current is not None and current.erasing:
+                current = None  # the run has read what there is to delete
             replaced: list[StoredRendition | None] = []
             if current is not None:
                 replaced = [catalogue.put_rendition(connection, r) for r in renditions]

@@ -155,6 +155,20 @@ class RecordingHeld(ArchiveError):
     exit_code = 12
 
 
+class AlreadyHeld(ArchiveError):
+    """The recording is already held for this case, or already restricted."""
+
+    status = 409
+    exit_code = 19
+
+
+class SecondPersonNeeded(ArchiveError):
+    """Whoever asked for the release cannot confirm it; another person must."""
+
+    status = 409
+    exit_code = 25
+
+
 # -- what the surroundings did ---------------------------------------------------------
 
 

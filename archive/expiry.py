@@ -19,11 +19,18 @@ from uuid import UUID, uuid4
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, Engine, text
 
-from archive import audit, catalogue, retention
+from archive import audit, catalogue, holds, retention
 from archive.catalogue import DueDay
 from archive.config import Config
 from archive.db import transaction
-from archive.errors import ClockSuspect, ExpiryRunning, IndexDamaged, StoreUnavailable
+from archive.errors import (
+    ClockSuspect,
+    ExpiryRunning,
+    IndexDamaged,
+    NotFound,
+    RecordingHeld,
+    StoreUnavailable,
+)
 from archive.model import Actor, Recording
 from archive.search import Index
 from archive.vault import Vault, cohort_name
@@ -72,13 +79,15 @@ def run(means: Means, *, dry_run: bool = False) -> dict[str, Any]:
 
 def _run(means: Means, now: datetime) -> dict[str, Any]:
     run_id = _resume_or_begin(means.engine, now)
+    holds.adopt(means.vault, means.engine, now=now)
+    failed = holds.settle(means.vault, means.engine, now=now)
+    ended = holds.end_over(means.vault, means.engine, now=now)
     closed = _close_days(means, now)
-    failed: list[dict[str, str]] = []
-    months: set[str] = set()
+    months = _forget_held(means, now)
     while batch := _due(means.engine, now, failed):
         months |= _destroy(means, batch, run_id, failed)
     _rewrite_index(means, months | set(means.index.to_rewrite()))
-    if closed and means.config.key_cache_s:
+    if (closed or ended) and means.config.key_cache_s:
         means.wait(means.config.key_cache_s)  # no process holds a destroyed key any longer
     return _finish(means, run_id, now, failed)
 
@@ -113,33 +122,63 @@ def _close_days(means: Means, now: datetime) -> list[date]:
                 {"today": today},
             ).scalars()
         )
-    over = sorted(day for day in days if day < today)
-    for day in over:
+    closed: list[date] = []
+    for day in sorted(day for day in days if day < today):
         # Closed in the catalogue first: waits for commits under way in this cohort, and none
         # can begin afterwards. A crash before the key is destroyed is repaired by the next run.
-        with transaction(means.engine) as connection:
-            catalogue.ensure_cohort(connection, day)
-            connection.execute(
-                text("update cohort set closed_at = coalesce(closed_at, :now) where day = :day"),
-                {"now": now, "day": day},
-            )
-        means.vault.keys.destroy(cohort_name(day))
-    return over
+        if _close(means.engine, day, now):
+            means.vault.keys.destroy(cohort_name(day))
+            closed.append(day)
+    return closed
+
+
+def _close(engine: Engine, day: date, now: datetime) -> bool:
+    """Closes the day, unless a hold on it lacks its envelope: then its key must live on."""
+    with transaction(engine) as connection:
+        catalogue.ensure_cohort(connection, day)
+        closed_at = connection.execute(
+            text("select closed_at from cohort where day = :day for update"), {"day": day}
+        ).scalar()
+        if closed_at is not None:
+            return True
+        if not holds.may_close(connection, day):
+            return False
+        connection.execute(
+            text("update cohort set closed_at = :now where day = :day"), {"now": now, "day": day}
+        )
+        return True
+
+
+def _forget_held(means: Means, now: datetime) -> set[str]:
+    """Takes what is held past its year out of the index; the months that lost documents."""
+    with transaction(means.engine) as connection:
+        months = holds.index_months(connection, now=now)
+    touched = _unindex(means, months)
+    with transaction(means.engine) as connection:
+        holds.unindexed(connection, months)
+    return touched
 
 
 def _due(engine: Engine, now: datetime, failed: list[dict[str, str]]) -> list[Recording]:
-    with transaction(engine) as connection:
-        ids = (
-            connection.execute(
-                text("""select id from recording
-                where expires_at <= :now and not (id = any(:failed))
-                order by expires_at limit :n"""),
-                {"now": now, "n": BATCH, "failed": [UUID(f["id"]) for f in failed]},
+    """A batch of what is past its year and held by nothing, marked; empty when there is none."""
+    while True:
+        with transaction(engine) as connection:
+            ids = (
+                connection.execute(
+                    text("""select id from recording
+                    where expires_at <= :now and not (id = any(:failed))
+                      and not exists (select from hold where recording_id = recording.id)
+                    order by expires_at limit :n"""),
+                    {"now": now, "n": BATCH, "failed": [UUID(f["id"]) for f in failed]},
+                )
+                .scalars()
+                .all()
             )
-            .scalars()
-            .all()
-        )
-        return list(catalogue.get_many(connection, ids).values())
+            # Read again after the rows are locked: a hold may have come between. From here on
+            # none can, and a crash leaves marked rows that the next run finds again.
+            marked = holds.begin_erasing(connection, ids, now=now)
+            if marked or not ids:
+                return list(catalogue.get_many(connection, marked).values())
 
 
 def _destroy(
@@ -240,6 +279,7 @@ def _finish(
             .scalars()
             .all()
         )
+        kept = holds.count_kept(connection, now=now)
         previous = connection.execute(
             text(
                 "select certificate from expiry_run where certificate is not null "
@@ -253,7 +293,8 @@ def _finish(
             "run": str(run_id),
             "at": now.astimezone(UTC).isoformat(),
             "destroyed": len(ids),
-            "held": 0,
+            "held": kept.pop("held"),
+            "held_by": kept,
             "failed": failed,
             "cohorts_closed": [day.isoformat() for day in days],
             "merkle_root": merkle_root([UUID(str(id)) for id in ids]).hex(),
@@ -271,15 +312,20 @@ def _finish(
         audit.append(
             connection,
             at=now,
-            actor=_JOB,
+            actor=holds.JOB,
             verb="expire",
-            detail={"run": str(run_id), "destroyed": len(ids), "failed": len(failed)},
+            detail={
+                "run": str(run_id),
+                "destroyed": len(ids),
+                "held": certificate["held"],
+                "failed": len(failed),
+            },
         )
     return {
         "run": str(run_id),
         "due": len(ids) + len(failed),
         "destroyed": len(ids),
-        "held": 0,
+        "held": certificate["held"],
         "failed": failed,
         "cohorts_closed": certificate["cohorts_closed"],
         "certificate": certificate,
@@ -335,17 +381,25 @@ def _tree(leaves: list[bytes]) -> bytes:
 
 
 def erase(means: Means, actor: Actor, recording: Recording, *, reason: str) -> None:
-    """Destroys one recording at once and remembers its reference until its year would be over."""
+    """Destroys one recording at once and remembers its reference until its year would be over.
+
+    RecordingHeld while a hold or restriction keeps it.
+    """
     now = means.now()
     run_id = _resume_or_begin(means.engine, now)  # the next night's certificate covers it
     with transaction(means.engine) as connection:
+        current = catalogue.get(connection, recording.id, lock=True)
+        if current is None or current.erasing:
+            raise NotFound()
+        if holds.of(connection, [recording.id]):
+            raise RecordingHeld(id=recording.id)
         connection.execute(
             text("""insert into erased_reference (reference, until) values (:r, :until)
                 on conflict (reference) do update set until = excluded.until"""),
             {"r": recording.reference, "until": recording.expires_at},
         )
         # From here on nobody sees it; a crash leaves a row past its year for the nightly run.
-        catalogue.change(connection, recording.id, expires_at=now)
+        catalogue.change(connection, recording.id, expires_at=now, erasing_at=now)
         audit.append(
             connection,
             at=now,
@@ -367,21 +421,33 @@ def erase(means: Means, actor: Actor, recording: Recording, *, reason: str) -> N
 # -- what goes when --------------------------------------------------------------------
 
 
-def calendar(engine: Engine, *, now: datetime) -> list[DueDay]:
-    """Each day with what it still keeps and what it lost: 400 days back, all days ahead."""
+def calendar(engine: Engine, *, now: datetime, with_held: bool = False) -> list[DueDay]:
+    """Each day with what it still keeps and what it lost: 400 days back, all days ahead.
+
+    What is restricted, or held past its year, counts as `held` alone, and only `with_held`.
+    """
     since = (now - timedelta(days=400)).date()
     with transaction(engine) as connection:
         rows = connection.execute(
             text("""select day, closed_at,
-                    (select count(*) from recording r where r.cohort = day) as kept,
-                    (select count(*) from expired e where e.cohort = day) as destroyed
+                    (select count(*) from recording r where r.cohort = day
+                        and not r.restricted and (r.expires_at > :now or not exists
+                            (select from hold where recording_id = r.id))) as kept,
+                    (select count(*) from expired e where e.cohort = day) as destroyed,
+                    (select count(*) from recording r where r.cohort = day
+                        and (r.restricted or r.expires_at <= :now and exists
+                            (select from hold where recording_id = r.id))) as held
                 from cohort where day >= :since order by day"""),
-            {"since": since},
+            {"since": since, "now": now},
         )
-        return [DueDay(r.day, r.kept, r.destroyed, r.closed_at) for r in rows]
+        return [
+            DueDay(r.day, r.kept, r.destroyed, r.closed_at, r.held if with_held else 0)
+            for r in rows
+        ]
 
 
 def _preview(connection: Connection, now: datetime) -> dict[str, Any]:
+    kept = holds.count_kept(connection, now=now)
     due = connection.execute(
         text("select count(*) from recording where expires_at <= :now"), {"now": now}
     ).scalar_one()
@@ -391,9 +457,9 @@ def _preview(connection: Connection, now: datetime) -> dict[str, Any]:
     ).scalars()
     return {
         "run": None,
-        "due": due,
+        "due": due - kept["held"],
         "destroyed": 0,
-        "held": 0,
+        "held": kept["held"],
         "failed": [],
         "cohorts_closed": [day.isoformat() for day in days],
         "certificate": None,
@@ -421,6 +487,3 @@ def _check_clock(connection: Connection, now: datetime, witness: datetime) -> No
     last = connection.execute(text("select max(started_at) from expiry_run")).scalar()
     if last is not None and now < last - timedelta(minutes=5):
         raise ClockSuspect(reason="earlier than the last run")
-
-
-_JOB = Actor(id="expiry", name="expiry", kind="system", group=None, scopes=frozenset(), session=b"")

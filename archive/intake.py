@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from archive import retention
@@ -121,6 +121,23 @@ def moment(value: Any) -> datetime:
     if parsed.tzinfo is None:
         raise ValueError("no offset")
     return parsed
+
+
+def hold_terms(reason: str, basis: str) -> tuple[str, str]:
+    """Reason and legal basis of a hold, as kept; BadFields names what cannot be."""
+    reader = _Reader({"reason": reason, "basis": basis})
+    checked = (
+        reader.required("reason", _word(2000)),
+        reader.required("basis", _word(200)),
+    )
+    reader.refuse_if_wrong()
+    return checked
+
+
+def require_review(review_on: date, *, today: date) -> None:
+    """BadFields unless the day of a hold's review is still to come."""
+    if review_on <= today:
+        raise BadFields(errors=[FieldError("review_on", "a day after today, YYYY-MM-DD")])
 
 
 CORRECTABLE = (

@@ -106,6 +106,44 @@ class Descriptor:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldKey:
+    """A durable hold's own copy of the data key: what outlives the key of the day.
+
+    `case` None is a restriction (GDPR 18). `cohort` is the one the wrapping is bound to.
+    """
+
+    key: str  # name in the keys directory
+    case: str | None
+    cohort: date
+    wrapped: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """One row about a hold (GDPR 17(3)(e)) or, without a case, a restriction (GDPR 18).
+
+    `terms` is sealed under the recording's data key. It counts as placed once `durable_at` is
+    set; released, it keeps the recording until `ends_at`.
+    """
+
+    id: UUID
+    recording_id: UUID
+    case: str | None
+    key: str
+    cohort: date
+    object_key: str
+    owner: str  # an actor's id
+    review_on: date | None
+    placed_at: datetime
+    terms: bytes
+    wrapped: bytes | None
+    durable_at: datetime | None
+    requested_by: str | None
+    released_at: datetime | None
+    ends_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Recording:
     """One row of the catalogue: nothing in the clear but when, which line, how far.
 
@@ -137,6 +175,13 @@ class Recording:
     index_due: bool
     attempts: int
     error_code: str | None
+    restricted: bool = False  # GDPR 18: answers the data protection officer alone
+    erasing: bool = False  # its objects are being deleted; nothing can save it any more
+    held: tuple[HeldKey, ...] = ()  # durable holds, until they end
+
+    def past_its_year(self, now: datetime) -> bool:
+        """Whether nothing but a hold can keep it."""
+        return self.expires_at <= now
 
 
 @dataclass(frozen=True, slots=True)

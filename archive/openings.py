@@ -18,7 +18,7 @@ from sqlalchemy import Connection, text
 from archive.model import Actor
 
 EXTEND_EVERY = timedelta(minutes=1)
-_USED = text("""select recording_id, rendition, until from opening
+_USED = text("""select recording_id, rendition, purpose, case_number, until from opening
     where token_digest = :token and session = :session and until > :now and not closed""")
 _EXTEND = text("""update opening set until = greatest(until, :until)
     where token_digest = :token and not closed""")
@@ -32,6 +32,8 @@ class Opening:
 
     recording_id: UUID
     rendition: str
+    purpose: str
+    case: str | None
 
 
 def make(
@@ -81,7 +83,7 @@ def use(
         return None
     if row.until < now + life - EXTEND_EVERY:
         connection.execute(_EXTEND, {"token": digest(token), "until": now + life})
-    return Opening(row.recording_id, row.rendition)
+    return Opening(row.recording_id, row.rendition, row.purpose, row.case_number)
 
 
 def served(connection: Connection, token: str, bytes_: int) -> None:

@@ -103,6 +103,31 @@ def require(actor: Actor, scope: Scope) -> None:
         raise Forbidden(verb=scope.value)
 
 
+def is_dpo(actor: Actor) -> bool:
+    """Whether this is a person of data protection: sees what is held, and alone what is restricted.
+
+    Never a machine: tokens have no group.
+    """
+    return actor.kind == "person" and actor.group == "dpo"
+
+
+def require_dpo(actor: Actor, verb: str) -> None:
+    """Nothing if the actor is of data protection, else Forbidden naming the verb."""
+    if not is_dpo(actor):
+        raise Forbidden(verb=verb)
+
+
+def may_know_holds(actor: Actor) -> bool:
+    """Whether the actor works with holds: complaint handling and data protection."""
+    return may(actor, Scope.CASES) or is_dpo(actor)
+
+
+def require_holds(actor: Actor) -> None:
+    """Nothing if the actor works with holds, else Forbidden."""
+    if not may_know_holds(actor):
+        raise Forbidden(verb="hold")
+
+
 def require_purpose(actor: Actor, purpose: Purpose) -> None:
     """Nothing if the actor may open for this purpose, else Forbidden naming it."""
     if purpose not in actor.purposes:

@@ -14,11 +14,11 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from archive import catalogue, keys, retention, seal
+from archive import catalogue, holds, keys, retention, seal
 from archive.catalogue import Added
 from archive.db import quick, transaction
 from archive.errors import ArchiveError, KeyDestroyed, KeyMissing, ObjectMissing, SealBroken
-from archive.model import Descriptor, Recording, State
+from archive.model import Descriptor, Hold, Recording, State
 from archive.storage import Stored
 from archive.vault import Vault, decode_descriptor
 
@@ -34,6 +34,7 @@ class Outcome:
     rebuilt: int = 0
     present: int = 0
     unreadable: int = 0  # key destroyed or missing: expired
+    holds: int = 0  # that had no row
     damaged: list[str] = field(default_factory=list)  # object keys
 
 
@@ -57,7 +58,11 @@ def catalogue_from_envelopes(
     progress: Callable[[int], None],
     now: datetime,
 ) -> Outcome:
-    """Adds a row for every original in the store that has none and whose key still lives."""
+    """Adds a row for every original in the store that has none and whose key still lives.
+
+    Holds come back with them from their envelopes, also to rows that are there: a held
+    recording lives on under its hold's key when that of its day is gone.
+    """
     outcome = Outcome()
     for number, (id, objects) in enumerate(_by_recording(vault)):
         progress(number + 1)
@@ -65,7 +70,7 @@ def catalogue_from_envelopes(
         if original is None:
             continue
         try:
-            recording = _recording(vault, id, original, objects, complete)
+            recording, held = _recording_and_holds(vault, id, original, objects, complete)
         except (KeyDestroyed, KeyMissing):
             outcome.unreadable += 1
             continue
@@ -75,7 +80,10 @@ def catalogue_from_envelopes(
         with transaction(engine) as connection:
             catalogue.ensure_cohort(connection, recording.cohort)
         with quick(engine) as driver:
-            added = catalogue.add(driver, recording, now=now)
+            added = catalogue.add(driver, recording, now=now, held=bool(held))
+        # A crash here leaves a row without its hold: the next run finds the hold by its key.
+        with transaction(engine) as connection:
+            outcome.holds += holds.restore(connection, held, now=now)
         outcome.rebuilt += added is Added.STORED
         outcome.present += added is Added.KNOWN
     return outcome
@@ -103,7 +111,7 @@ def newer_envelopes(
         if row is None or original is None or newest <= row.envelope_seq:
             continue
         try:
-            found = _recording(vault, id, original, objects, complete)
+            found, _ = _recording_and_holds(vault, id, original, objects, complete)
         except (KeyDestroyed, KeyMissing, SealBroken, ObjectMissing):
             continue
         with transaction(engine) as connection:
@@ -147,18 +155,43 @@ def _named(folder: str, group: dict[str, Stored]) -> Iterator[tuple[UUID, dict[s
         return
 
 
+def _holds(vault: Vault, id: UUID, objects: dict[str, Stored]) -> Iterator[tuple[Hold, bytes]]:
+    """The holds whose keys live, each with the data key it keeps."""
+    for name, stored in objects.items():
+        if name.startswith("hold."):
+            found = holds.from_envelope(vault, id, stored)
+            if found is not None:
+                yield found
+
+
+def _recording_and_holds(
+    vault: Vault,
+    id: UUID,
+    original: Stored,
+    objects: dict[str, Stored],
+    complete: Callable[[Descriptor, str, int], Descriptor],
+) -> tuple[Recording, list[Hold]]:
+    """The row that the envelopes tell of, and its holds; a hold's key opens it where the day's is
+    gone."""
+    held = list(_holds(vault, id, objects))
+    held_key = held[0][1] if held else None
+    recording = _recording(vault, id, original, objects, complete, held_key)
+    return recording, [hold for hold, _ in held]
+
+
 def _recording(
     vault: Vault,
     id: UUID,
     original: Stored,
     objects: dict[str, Stored],
     complete: Callable[[Descriptor, str, int], Descriptor],
+    held_key: bytes | None,
 ) -> Recording:
     envelope, header_bytes = read_envelope(vault, original)
     if envelope.id != id:
         raise SealBroken(reason="object of another recording")
     latest, latest_key = _latest_envelope(vault, envelope, objects)
-    data_key = keys.unwrap_data_key(
+    data_key = held_key or keys.unwrap_data_key(
         vault.keys.get(f"cohort/{latest.cohort.isoformat()}"),
         id,
         latest.cohort,
@@ -271,7 +304,7 @@ def verify(
     while rows := _page(engine, after):
         after = rows[-1].id
         for recording in rows:
-            if recording.expires_at <= now:
+            if recording.past_its_year(now) and not recording.held:
                 continue
             if sample is not None and findings.checked >= sample:
                 break

@@ -125,6 +125,11 @@ def description_context(id: UUID) -> bytes:
     return context("description", str(id))
 
 
+def hold_terms_context(id: UUID, hold: UUID) -> bytes:
+    """Where what a hold says belongs: its recording, and the hold."""
+    return context("hold", str(id), str(hold))
+
+
 def data_key_context(id: UUID, cohort: date) -> bytes:
     """Where a wrapped data key belongs: its recording, and the day it is destroyed after."""
     return context("data-key", str(id), cohort.isoformat())
@@ -440,6 +445,8 @@ class Envelope:
     seq: int  # from 1, of the envelopes of this recording
     wrapped_key: bytes
     descriptor: bytes | None  # sealed; None in renditions
+    hold: UUID | None = None  # which hold, in an envelope object of rendition "hold"
+    terms: bytes | None = None  # sealed; what the hold says
 
     def encode(self) -> bytes:
         """Magic, header length, header. ValueError where that passes MAX_HEADER_BYTES."""
@@ -454,6 +461,9 @@ class Envelope:
         }
         if self.descriptor is not None:
             fields["descriptor"] = base64.b64encode(self.descriptor).decode("ascii")
+        if self.hold is not None and self.terms is not None:
+            fields["hold"] = str(self.hold)
+            fields["terms"] = base64.b64encode(self.terms).decode("ascii")
         header = json.dumps(fields, separators=(",", ":"), sort_keys=True).encode()
         if len(header) > MAX_HEADER_BYTES:
             raise ValueError(f"an envelope of more than {MAX_HEADER_BYTES} bytes")
@@ -495,7 +505,7 @@ class Envelope:
     def _from_fields(cls, fields: dict[str, Any]) -> Envelope:
         if _number(fields["v"]) != FORMAT_VERSION:
             raise ValueError
-        sealed = fields.get("descriptor")
+        sealed, terms = fields.get("descriptor"), fields.get("terms")
         return cls(
             id=_exactly(UUID(fields["id"]), fields["id"]),
             cohort=_exactly(date.fromisoformat(fields["cohort"]), fields["cohort"]),
@@ -504,6 +514,8 @@ class Envelope:
             seq=_number(fields["seq"]),
             wrapped_key=_base64(fields["wrapped_key"]),
             descriptor=None if sealed is None else _base64(sealed),
+            hold=None if terms is None else _exactly(UUID(fields["hold"]), fields["hold"]),
+            terms=None if terms is None else _base64(terms),
         )
 
 

@@ -20,7 +20,7 @@ from uuid import UUID
 
 from archive import keys as keyring
 from archive import seal
-from archive.errors import KeyMissing, SealBroken, TooLarge
+from archive.errors import ArchiveError, KeyDestroyed, KeyMissing, SealBroken, TooLarge
 from archive.keys import KeysDirectory
 from archive.model import (
     Attachment,
@@ -86,18 +86,41 @@ class Vault:
         return keyring.wrap_data_key(cohort_key, id, cohort, data_key)
 
     def data_key(self, recording: Recording) -> bytes:
-        """The data key; KeyDestroyed or KeyMissing when its cohort's key is no more.
+        """The data key; KeyDestroyed or KeyMissing when the cohort's and every hold's are gone.
 
         Missing also where a new key has the lost one's name: it does not open what that sealed.
         """
-        name = cohort_name(recording.cohort)
-        cohort_key = self.keys.get(name)
         try:
-            return keyring.unwrap_data_key(
-                cohort_key, recording.id, recording.cohort, recording.wrapped_key
+            return self._unwrap(
+                cohort_name(recording.cohort), recording, recording.cohort, recording.wrapped_key
             )
+        except (KeyDestroyed, KeyMissing):
+            for held in recording.held:
+                try:
+                    return self._unwrap(held.key, recording, held.cohort, held.wrapped)
+                except (KeyDestroyed, KeyMissing):
+                    continue
+            raise
+
+    def _unwrap(self, name: str, recording: Recording, cohort: date, wrapped: bytes) -> bytes:
+        key = self.keys.get(name)
+        try:
+            return keyring.unwrap_data_key(key, recording.id, cohort, wrapped)
         except SealBroken:
             raise KeyMissing(name=name) from None
+
+    def _require_key(self, recording: Recording) -> None:
+        """Nothing while the cohort's key or a hold's is there; else as `data_key`."""
+        gone: ArchiveError | None = None
+        for name in (cohort_name(recording.cohort), *(held.key for held in recording.held)):
+            try:
+                self.keys.get(name)
+            except (KeyDestroyed, KeyMissing) as error:
+                gone = gone or error
+            else:
+                return
+        assert gone is not None
+        raise gone
 
     # -- small sealed things ---------------------------------------------------------
 
@@ -175,7 +198,7 @@ class Vault:
         part = rendition or recording
         name = rendition.name if rendition else Rendition.ORIGINAL.value
         version = rendition.version if rendition else 1
-        self.keys.get(cohort_name(recording.cohort))  # a destroyed key ends cached readers too
+        self._require_key(recording)  # a destroyed key ends cached readers too
         cached = self._readers.get((part.object_key, recording.wrapped_key))
         if cached is not None:
             return cached
@@ -254,9 +277,19 @@ def rendition_key(cohort: date, id: UUID, name: str, version: int) -> str:
     return f"recordings/{cohort.isoformat()}/{id}.{name}.{version}"
 
 
-def envelope_key(cohort: date, id: UUID, seq: int) -> str:
-    """Where a later envelope lies."""
-    return f"recordings/{cohort.isoformat()}/{id}.envelope.{seq}"
+def envelope_key(recording: Recording, seq: int) -> str:
+    """Where a later envelope lies: beside the original, also after a move to another day."""
+    return f"{recording_stem(recording)}envelope.{seq}"
+
+
+def hold_object_key(recording: Recording, hold: UUID | str) -> str:
+    """Where the envelope of a hold lies: beside the original, also after a move to another day."""
+    return f"{recording_stem(recording)}hold.{hold}"
+
+
+def recording_stem(recording: Recording) -> str:
+    """How the names begin of all that a rebuild of the catalogue reads of a recording."""
+    return recording.object_key.partition(".")[0] + "."
 
 
 def encode_descriptor(descriptor: Descriptor) -> bytes:

@@ -194,6 +194,7 @@ class Worker:
         with transaction(archive.engine) as connection:
             last = last_finished(connection)
             openings.forget(connection, before=now - timedelta(days=1))
+        archive.settle_holds()
         if last is not None and last >= last_nightly(now):
             return False
         try:
@@ -293,6 +294,8 @@ def index_batch(archive: Archive) -> bool:
         return False
     documents, unreadable = {}, []
     for recording in due:
+        if not _belongs(archive, recording):
+            continue
         try:
             documents[recording.id] = document(archive.vault, recording)
         except (KeyDestroyed, KeyMissing, SealBroken):
@@ -300,7 +303,8 @@ def index_batch(archive: Archive) -> bool:
     try:
         for recording in due:
             old = former.get(recording.id)
-            if old is not None and old != month_of(recording):
+            stays = _belongs(archive, recording) and old == month_of(recording)
+            if old is not None and not stays:
                 archive.index.remove([recording.id], month=old)
         archive.index.put(list(documents.values()))
     except IndexDamaged as error:
@@ -309,15 +313,22 @@ def index_batch(archive: Archive) -> bool:
         return True
     except Exception as error:
         log.error("index: %s in %s", type(error).__name__, _place(error))
-        _index_later(archive, list(documents))
+        _index_later(archive, [r.id for r in due if r.id not in unreadable])
         return True
     with transaction(archive.engine) as connection:
         for recording in due:
             if recording.id in documents:
                 catalogue.indexed(connection, recording, month=month_of(recording))
+            elif recording.id not in unreadable:
+                catalogue.indexed(connection, recording, month=None)
         if unreadable:
             catalogue.index_failed(connection, unreadable, next_at=archive.now(), give_up_after=1)
     return True
+
+
+def _belongs(archive: Archive, recording: Recording) -> bool:
+    """Whether the index may know the recording: neither restricted nor held past its year."""
+    return not recording.restricted and not recording.past_its_year(archive.now())
 
 
 def _index_later(archive: Archive, ids: list[object]) -> None:

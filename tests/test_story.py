@@ -119,7 +119,7 @@ def test_the_catalogue_is_rebuilt_from_envelopes_and_keys_alone(
     worker.until_idle(archive)
     moved = archive.correct(READER, receipts[0].id, {"agent": "Aino", "customer_number": "777"})
     with transaction(archive.engine) as connection:
-        connection.execute(text("truncate recording, cohort, rendition, case_recording, opening"))
+        connection.execute(text("truncate recording, cohort cascade"))
     outcome = rebuild.catalogue_from_envelopes(
         archive.vault,
         archive.engine,

@@ -58,12 +58,16 @@ def _paths() -> dict[str, Any]:
         f"{base}/emails": {"post": _post_email()},
         f"{base}/recordings": {"get": _list()},
         f"{base}/recordings/search": {"post": _search()},
-        recording: {"get": _operation("One recording's metadata", 200, "Recording", [_ID], (404,))},
+        recording: {"get": _describe()},
         f"{recording}/content": {"get": _content("The original, byte for byte", [_ID])},
         f"{recording}/renditions/{{name}}": {"get": _content("A rendition", [_ID, _path("name")])},
         f"{recording}/openings": {"post": _openings()},
         f"{recording}/metadata": {"patch": _correct()},
         f"{recording}/erasure": {"post": _erase()},
+        f"{recording}/holds": {"post": _hold()},
+        f"{recording}/holds/{{hold}}": {"delete": _release()},
+        f"{recording}/restriction": {"post": _restrict(), "delete": _unrestrict()},
+        f"{base}/holds": {"get": _holds()},
         f"{base}/cases": {"post": _open_case()},
         f"{base}/cases/{{number}}/recordings": {"post": _add_to_case()},
         f"{base}/openapi.json": {
@@ -211,6 +215,61 @@ def _erase() -> dict[str, Any]:
     return _operation("Erase at once", 204, None, [_ID], (400, 404, 422)) | _json_body(schema)
 
 
+def _describe() -> dict[str, Any]:
+    for_its_case = [
+        _header("X-Archive-Purpose", "complaint, for what is held past its year", _enum(Purpose)),
+        _header("X-Archive-Case", "the case that holds it"),
+    ]
+    return _operation("One recording's metadata", 200, "Recording", [_ID, *for_its_case], (404,))
+
+
+def _hold() -> dict[str, Any]:
+    schema = {
+        "type": "object",
+        "required": ["case", "reason", "review_on"],
+        "properties": {
+            "case": _TEXT,
+            "reason": _TEXT,
+            "review_on": {"type": "string", "format": "date"},
+            "legal_basis": _TEXT,
+        },
+    }
+    return _operation(
+        "Hold a recording for an open case", 201, "Hold", [_ID], (404, 409, 422)
+    ) | _json_body(schema)
+
+
+def _release() -> dict[str, Any]:
+    operation = _operation("Release a hold", 200, "Hold", [_ID, _path("hold")], (404, 409))
+    operation["responses"]["202"] = operation["responses"]["200"] | {
+        "description": "asked for; a second person has to do the same"
+    }
+    return operation
+
+
+def _restrict() -> dict[str, Any]:
+    schema = {
+        "type": "object",
+        "required": ["reason"],
+        "properties": {"reason": _TEXT, "review_on": {"type": "string", "format": "date"}},
+    }
+    return _operation(
+        "Restrict a recording (GDPR 18; data protection only)", 201, "Hold", [_ID], (404, 409, 422)
+    ) | _json_body(schema)
+
+
+def _unrestrict() -> dict[str, Any]:
+    return _operation("Lift the restriction", 200, "Holds", [_ID], (404,))
+
+
+def _holds() -> dict[str, Any]:
+    parameters = [
+        _query("due", schema={"type": "boolean"}, description="only where a review is due"),
+        _query("case"),
+    ]
+    return _operation("Holds by review date", 200, "Holds", parameters, (422,))
+
+
 def _open_case() -> dict[str, Any]:
     schema = {"type": "object", "properties": {"number": _TEXT}}
     return _operation("Open a complaint case", 201, "Case", [], (400, 422)) | _json_body(schema)
@@ -300,7 +359,8 @@ def _schemas() -> dict[str, Any]:
                 "bytes": {"type": "integer"},
                 "description": {"type": ["object", "null"]},
                 "renditions": {"type": "array", "items": _TEXT},
-                "holds": {"type": "array"},
+                "holds": {"type": "array", "items": {"$ref": "#/components/schemas/Hold"}},
+                "restricted": {"type": "boolean"},
             }
         ),
         "Page": _object(
@@ -313,6 +373,24 @@ def _schemas() -> dict[str, Any]:
         ),
         "Opening": _object({"url": _TEXT, "expires_at": _TIME}),
         "Case": _object({"number": _TEXT}),
+        "Hold": _object(
+            {
+                "id": _TEXT,
+                "recording": _TEXT,
+                "case": text_or_null | {"description": "null: a restriction"},
+                "owner": _TEXT,
+                "reason": text_or_null,
+                "legal_basis": text_or_null,
+                "review_on": text_or_null,
+                "placed_at": _TIME,
+                "release_requested": {"type": "boolean"},
+                "released_at": text_or_null,
+                "ends_at": text_or_null | {"description": "until when it keeps the recording"},
+            }
+        ),
+        "Holds": _object(
+            {"items": {"type": "array", "items": {"$ref": "#/components/schemas/Hold"}}}
+        ),
     }
 
 

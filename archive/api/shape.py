@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from archive import intake, retention
-from archive.archive import Page, Receipt, View
+from archive.archive import Held, Page, Receipt, View
 from archive.errors import ArchiveError, BadFields, FieldError
 from archive.model import CallDescription, Direction, Kind, MailDescription, Query
 from archive.vault import Description
@@ -88,13 +88,32 @@ def recording(view: View) -> dict[str, Any]:
         "not_understood": dict(d.raw),
         "description": description(view.description),
         "renditions": list(view.renditions),
-        "holds": [],
+        "holds": [hold(held) for held in view.holds],
+        "restricted": view.restricted,
         "error": view.error_code,
     }
     if view.kind is Kind.EMAIL:
         body["mailbox"] = view.line
         body["envelope"] = dict(d.envelope) if d.envelope else None
     return body
+
+
+def hold(held: Held) -> dict[str, Any]:
+    """A hold, or without a case a restriction."""
+    row, terms = held.hold, held.terms
+    return {
+        "id": str(row.id),
+        "recording": str(row.recording_id),
+        "case": row.case,
+        "owner": row.owner,
+        "reason": terms.reason if terms else None,
+        "legal_basis": terms.basis if terms else None,
+        "review_on": row.review_on.isoformat() if row.review_on else None,
+        "placed_at": instant(row.placed_at),
+        "release_requested": row.requested_by is not None,
+        "released_at": instant(row.released_at) if row.released_at else None,
+        "ends_at": instant(row.ends_at) if row.ends_at else None,
+    }
 
 
 def description(found: Description | None) -> dict[str, Any] | None:

@@ -42,6 +42,7 @@ def calendar() -> str:
         gone=[d for d in reversed(days) if d.day < today and d.destroyed][:DAYS_BACK],
         coming=[d for d in days if d.day >= today and d.kept][:DAYS_AHEAD],
         kept=sum(day.kept for day in days),
+        held=sum(day.held for day in days),
     )
 
 

@@ -21,6 +21,7 @@ from archive.web import (
     assets,
     expiry,
     gate,
+    holds,
     login,
     recording,
     search,
@@ -34,6 +35,7 @@ BLUEPRINTS = (
     verify.pages,
     search.pages,
     recording.pages,
+    holds.pages,
     expiry.pages,
     admin.pages,
 )
@@ -102,6 +104,7 @@ def _menu() -> tuple[tuple[str, str], ...]:
     entries = (
         ("verify.form", verify.may_verify(g.actor)),
         ("search.form", Scope.SEARCH in scopes),
+        ("holds.listing", holds.may_work_with_holds()),
         ("expiry.calendar", Scope.EXPIRY in scopes),
         ("admin.overview", Scope.ADMIN in scopes),
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from flask import g, render_template
 
+from archive import permissions
 from archive.archive import View
 from archive.errors import CaseRequired, Forbidden
 from archive.model import Actor, Kind, Purpose, Rendition, Scope
@@ -36,6 +37,8 @@ class Pane:
     case: str | None
     may_open: bool
     may_download: bool
+    may_hold: bool
+    may_restrict: bool
     media: str  # "player", "pending", "undecodable", "unreadable", "lost", "email"
     channels: tuple[str, ...]
     opened: bool
@@ -89,6 +92,8 @@ def build(
         case=case,
         may_open=Scope.OPEN in actor.scopes and bool(actor.purposes),
         may_download=Scope.CASES in actor.scopes,
+        may_hold=_may_hold(view, actor, case if not problem else None),
+        may_restrict=permissions.is_dpo(actor),
         media=_media(view),
         channels=_channels(view),
         opened=opened,
@@ -96,6 +101,13 @@ def build(
         formatted=formatted,
         problem=problem,
     )
+
+
+def _may_hold(view: View, actor: Actor, case: str | None) -> bool:
+    """Whether there is a case to hold the recording for, and it is not held for it already."""
+    if case is None or not permissions.may_know_holds(actor):
+        return False
+    return not any(h.hold.case == case and h.hold.released_at is None for h in view.holds)
 
 
 def settled(actor: Actor, kept: Kept | None) -> tuple[str | None, str | None]:

@@ -38,7 +38,8 @@ def page(id: UUID) -> str:
     """The recording, beside the list it was chosen from."""
     token, kept = _kept()
     problem = request.args.get("problem")
-    view = desk.archive_().describe(g.actor, id)
+    purpose, case = pane.settled(g.actor, kept)
+    view = desk.archive_().describe(g.actor, id, purpose=purpose, case=case)
     listing = None
     if kept is not None and kept.desk != "single" and (place := kept.position(id)):
         listing = desk.turn(token, kept, place[0], count=False)
@@ -146,7 +147,9 @@ def _answer(body: dict[str, Any], status: int) -> Response:
 @pages.get("/recordings/<uuid:id>/peaks")
 def peaks(id: UUID) -> Response:
     """The waveform."""
-    found = desk.archive_().peaks(g.actor, id)
+    _token, kept = _kept()
+    purpose, case = pane.settled(g.actor, kept)
+    found = desk.archive_().peaks(g.actor, id, purpose=purpose, case=case)
     if found is None:
         abort(404)
     return Response(found, mimetype="application/json")
