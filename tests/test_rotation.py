@@ -492,7 +492,9 @@ from archive.config import Config
 from archive.errors import KeyDestroyed
 opened = keys.open_keys(Config.from_env(
     {"ARCHIVE_HOME": sys.argv[1], "ARCHIVE_KEY_CACHE_S": sys.argv[3]}))
-known = {name: opened.get(name) for name in opened.everything()}
+# What the other busy process makes and destroys meanwhile is its own affair.
+known = {name: opened.get(name) for name in opened.everything()
+         if not name.startswith("cohort/2028-")}
 print("ready", flush=True)
 stop = Path(sys.argv[1]) / "stop"
 reads = made = 0
