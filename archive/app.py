@@ -8,7 +8,6 @@ from __future__ import annotations
 import ipaddress
 import logging
 import time
-from typing import Any
 
 from flask import Flask, Response, g, jsonify, request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -203,6 +202,3 @@ def _allowed(address: str | None, allowed: tuple[str, ...]) -> bool:
         return any(given in ipaddress.ip_network(item, strict=False) for item in allowed)
     except ValueError:
         return False
-
-
-__all__: list[Any] = ["create_app"]

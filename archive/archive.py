@@ -384,17 +384,7 @@ class Archive:
         checked = self._purpose(actor, recording, purpose, case)
         part = self._part(recording, rendition)
         opened = self._opened(recording, part, rendition)
-        with transaction(self.engine) as connection:
-            audit.append(
-                connection,
-                at=self.now(),
-                actor=actor,
-                verb="open",
-                recording_id=id,
-                purpose=checked.value,
-                case=case,
-                detail={"rendition": rendition},
-            )
+        self._note_opening(actor, id, checked, case, {"rendition": rendition})
         return opened
 
     def make_opening(
@@ -471,17 +461,7 @@ class Archive:
         permissions.require(actor, Scope.OPEN)
         recording = self._visible(actor, id, purpose=purpose, case=case)
         checked = self._purpose(actor, recording, purpose, case)
-        with transaction(self.engine) as connection:
-            audit.append(
-                connection,
-                at=self.now(),
-                actor=actor,
-                verb="open",
-                recording_id=id,
-                purpose=checked.value,
-                case=case,
-                detail={"rendition": "page"},
-            )
+        self._note_opening(actor, id, checked, case, {"rendition": "page"})
         view = self._views(actor, [recording])[0]
         description = view.description or Description()
         html = mail.safe_html(description.html) if description.html else None
@@ -521,6 +501,22 @@ class Archive:
         if checked is Purpose.COMPLAINT and not self._case_covers(recording, case):
             raise CaseRequired()
         return checked
+
+    def _note_opening(
+        self, actor: Actor, id: UUID, purpose: Purpose, case: str | None, detail: Mapping[str, Any]
+    ) -> None:
+        """The audit entry of an opening, committed on return."""
+        with transaction(self.engine) as connection:
+            audit.append(
+                connection,
+                at=self.now(),
+                actor=actor,
+                verb="open",
+                recording_id=id,
+                purpose=purpose.value,
+                case=case,
+                detail=detail,
+            )
 
     def _case_covers(self, recording: Recording, case: str | None) -> bool:
         """Whether the recording belongs to the case: by metadata, by a hold, or by being added."""

@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
@@ -88,7 +89,8 @@ def up(demo: bool, port: int | None) -> None:
     """Run everything here: embedded parts, web service and worker, until Ctrl-C."""
     from archive import firstrun, supervisor
 
-    config = supervisor.free_port_or(Config.from_env(os.environ), port)
+    config = Config.from_env(os.environ)
+    config = replace(config, port=port) if port else config
     links: list[tuple[str, str]] = []
 
     def prepare(assembly: Assembly) -> None:

@@ -7,7 +7,7 @@ is left out: that is what expiry means.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 from uuid import UUID
@@ -380,14 +380,3 @@ def _sweep(
     ]
     vault.store.delete(old)
     findings.swept = old
-
-
-__all__ = [
-    "Findings",
-    "Outcome",
-    "catalogue_from_envelopes",
-    "newer_envelopes",
-    "read_envelope",
-    "replace",
-    "verify",
-]

@@ -1,7 +1,7 @@
 """The web service as a process: gunicorn over the application.
 
-Knows sockets and workers; nothing of recordings. Logs
-carry the route, never the address that was asked for.
+Knows sockets and workers; nothing of recordings. Logs carry the route, never the address that
+was asked for.
 """
 
 from __future__ import annotations

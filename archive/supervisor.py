@@ -15,7 +15,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -127,8 +126,3 @@ def _answers(url: str) -> bool:
             return bool(response.status == 200)
     except (urllib.error.URLError, OSError):
         return False
-
-
-def free_port_or(config: Config, port: int | None) -> Config:
-    """The settings with the port from the command line, where one was given."""
-    return replace(config, port=port) if port else config

@@ -6,7 +6,6 @@ nothing of who asks or why.
 
 from __future__ import annotations
 
-import io
 import json
 import threading
 import time
@@ -363,4 +362,3 @@ def _inflate(encoded: bytes) -> bytes:
 
 
 _EMPTY: tuple[Any, ...] = (None, "", (), {}, [])
-BytesReader = io.BytesIO
