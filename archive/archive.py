@@ -49,6 +49,7 @@ from archive.keys import KeysDirectory
 from archive.model import (
     Actor,
     Descriptor,
+    Direction,
     Hold,
     Kind,
     Purpose,
@@ -162,6 +163,22 @@ class Archive:
             arrived_at=self.now(),
         )
         return self._reception.receive(actor, checked, content)
+
+    def receive_email_also(
+        self, actor: Actor, id: UUID, *, mailbox: str, direction: Direction
+    ) -> Receipt:
+        """Stores an email that was just received under a further mailbox as well.
+
+        For senders that deliver one message for several: who sees one mailbox only finds it
+        too. Read back from its sealed copy. Errors as for a call.
+        """
+        permissions.require(actor, Scope.INGEST)
+        return self._reception.receive_also(actor, id, line=mailbox, direction=direction)
+
+    def note_refusal(self, actor: Actor, *, source: str, reason: str) -> None:
+        """Counts what a source refused before it was received; `reason` is a word, no content."""
+        permissions.require(actor, Scope.INGEST)
+        self._reception.note_refusal(source, reason)
 
     def reference(self, source: str, source_ref: str) -> bytes:
         """The digest by which a reference is known."""

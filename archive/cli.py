@@ -137,6 +137,25 @@ def worker(die_with: int | None, until_idle: bool) -> None:
         running.run()
 
 
+@cli.command(name="receive-mail")
+@click.option("--die-with", type=int, hidden=True, help="Stop when this process ends.")
+def receive_mail(die_with: int | None) -> None:
+    """Run the SMTP server that journal reports and copies are sent to (ARCHIVE_SMTP_*)."""
+    import logging
+
+    from archive.sources.smtp_server import MailServer
+    from archive.sources.smtp_settings import SmtpSettings
+
+    _die_with(die_with)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    settings = SmtpSettings.of(Config.from_env(os.environ))
+    with _assembled(pool_size=settings.receiving + 4) as assembly:
+        server = MailServer(assembly.archive, settings)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: server.stop())
+        server.run(lambda port: _say(f"receiving mail on {settings.listen}:{port}"))
+
+
 @cli.command(name="migrate")
 def migrate_command() -> None:
     """Bring the catalogue's tables to this version."""

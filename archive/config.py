@@ -98,6 +98,35 @@ class Config:
     hold_grace_days: int = setting(
         7, "days between the release of a hold and the erasure of what it kept", _not_negative
     )
+    smtp_port: int = setting(
+        0,
+        "port that `archive receive-mail` listens on; 0: `archive up` does not start it",
+        _not_negative,
+    )
+    smtp_listen: str = setting("127.0.0.1", "address that `archive receive-mail` listens on", _text)
+    smtp_hostname: str = setting("", "name it greets with; empty: this machine's", _text)
+    smtp_source: str = setting("smtp", "name of the source that its recordings come from", _text)
+    smtp_clients: tuple[str, ...] = setting(
+        (), "addresses and networks of mail servers that may deliver; nobody else may", _words
+    )
+    smtp_mailboxes: tuple[str, ...] = setting(
+        (), "addresses of the mailboxes that may be archived; no others are", _words
+    )
+    smtp_journal: tuple[str, ...] = setting(
+        (), "addresses that journal reports and always_bcc copies are sent to", _words
+    )
+    smtp_max_bytes: int = setting(
+        150 * 1024 * 1024, "largest message accepted over SMTP, bytes", _positive
+    )
+    smtp_connections: int = setting(64, "SMTP connections at once; more are told 421", _positive)
+    smtp_receiving: int = setting(
+        8, "messages taken over SMTP at once; more wait, then are told 451", _positive
+    )
+    smtp_tls_cert: str = setting("", "file of the certificate chain (PEM) for STARTTLS", _text)
+    smtp_tls_key: str = setting("", "file of its private key (PEM)", _text)
+    smtp_require_tls: bool = setting(
+        True, "0: also mail servers on other machines may deliver without TLS", _yes
+    )
     metrics_allow: tuple[str, ...] = setting(
         ("127.0.0.1", "::1"), "addresses that may read /metrics", _words
     )

@@ -18,7 +18,10 @@ def document(vault: Vault, recording: Recording) -> Document:
     descriptor = vault.descriptor(recording, key=key)
     description = vault.description(recording, key=key) or Description()
     mail = description.mail
-    emails = [*(mail.from_ + mail.to + mail.cc if mail else ()), *_envelope_emails(descriptor)]
+    emails = [
+        *(mail.from_ + mail.to + mail.cc + mail.bcc if mail else ()),
+        *_envelope_emails(descriptor),
+    ]
     parties = [party for party in (descriptor.caller, descriptor.callee) if party]
     emails += [party.lower() for party in parties if "@" in party]
     return Document(

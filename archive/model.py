@@ -234,6 +234,7 @@ class MailDescription:
     parse_errors: tuple[str, ...]  # stable codes, no content
     in_reply_to: str | None = None
     references: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()  # by a journal report: who got it and stands in no header
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ Idempotent by source and source reference. Knows nothing of how the bytes came h
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, datetime
 from uuid import UUID, uuid4
@@ -22,12 +23,13 @@ from archive.errors import (
     Forbidden,
     KeyDestroyed,
     KeyMissing,
+    NotFound,
     OlderThanRetention,
     ReferenceConflict,
     ReferenceErased,
     SourceMismatch,
 )
-from archive.model import Actor, Descriptor, Recording, Rendition, State
+from archive.model import Actor, Descriptor, Direction, Recording, Rendition, State
 from archive.vault import SealedObject, Vault, original_key
 
 DRAIN_BYTES = 1024 * 1024  # read at a time where only the digest matters
@@ -56,7 +58,7 @@ class Reception:
         self._may_deliver(actor, descriptor)
         warnings = tuple((w.field, w.expected) for w in checked.warnings)
         if retention.too_old(descriptor.occurred_at, self._now()):
-            self._refused(descriptor.source, "older-than-retention")
+            self.note_refusal(descriptor.source, "older-than-retention")
             raise OlderThanRetention()
         if descriptor.source_ref:
             known = self._known(descriptor)
@@ -64,11 +66,22 @@ class Reception:
                 return self._again(known, descriptor, _digest(content), warnings)
         return self._store(descriptor, content, warnings)
 
+    def receive_also(self, actor: Actor, id: UUID, *, line: str, direction: Direction) -> Receipt:
+        """See `Archive.receive_email_also`."""
+        with reading(self._engine) as connection:
+            recording = catalogue.get(connection, id)
+        if recording is None:
+            raise NotFound()
+        stored = self._vault.descriptor(recording)
+        copy = replace(stored, line=line, direction=direction, source_ref="", sha256="", bytes=0)
+        self._may_deliver(actor, copy)
+        return self._store(copy, _Pieces(self._vault.stream(recording)), ())
+
     def _may_deliver(self, actor: Actor, descriptor: Descriptor) -> None:
         if actor.source is not None and descriptor.source != actor.source:
             raise SourceMismatch()
         if actor.lines is not None and descriptor.line not in actor.lines:
-            self._refused(descriptor.source, "line-not-allowed")
+            self.note_refusal(descriptor.source, "line-not-allowed")
             raise Forbidden(verb="ingest on this line")
 
     def _known(self, descriptor: Descriptor) -> Recording | None:
@@ -169,9 +182,9 @@ class Reception:
                 digest = (descriptor.sha256, descriptor.bytes)
                 return self._again(known, descriptor, digest, warnings)
         if outcome is Added.ERASED:
-            self._refused(descriptor.source, "reference-erased")
+            self.note_refusal(descriptor.source, "reference-erased")
             raise ReferenceErased()
-        self._refused(descriptor.source, "older-than-retention")
+        self.note_refusal(descriptor.source, "older-than-retention")
         raise CohortClosed(day=recording.cohort)
 
     def _add(self, recording: Recording) -> Added:
@@ -191,15 +204,15 @@ class Reception:
     ) -> Receipt:
         """The same reference came again: the same bytes are fine, other bytes a conflict."""
         if known.expires_at <= self._now():
-            self._refused(descriptor.source, "older-than-retention")
+            self.note_refusal(descriptor.source, "older-than-retention")
             raise OlderThanRetention()
         try:
             stored = self._vault.descriptor(known)
         except (KeyDestroyed, KeyMissing):
-            self._refused(descriptor.source, "unreadable")
+            self.note_refusal(descriptor.source, "unreadable")
             raise ReferenceConflict() from None
         if digest[0] != stored.sha256:
-            self._refused(descriptor.source, "reference-conflict")
+            self.note_refusal(descriptor.source, "reference-conflict")
             raise ReferenceConflict()
         return _receipt(
             known,
@@ -214,7 +227,8 @@ class Reception:
         key = self._vault.keys.ensure("installation/reference")
         return keys.reference_digest(key, source, source_ref)
 
-    def _refused(self, source: str, reason: str) -> None:
+    def note_refusal(self, source: str, reason: str) -> None:
+        """Counts one more of what the source was refused."""
         with transaction(self._engine) as connection:
             catalogue.count_refusal(connection, source=source, reason=reason, now=self._now())
 
@@ -222,15 +236,34 @@ class Reception:
 def complete_descriptor(descriptor: Descriptor, *, sha256: str, length: int) -> Descriptor:
     """The descriptor with digest and length; an email without reference gets one from them.
 
-    The reference is the SHA-256 (hex) over mailbox and content digest, so that a rebuilt
-    catalogue finds the same one from the object's trailer.
+    The reference is the SHA-256 (hex) over mailbox and content digest, of what came over SMTP
+    also over its envelope, so that a rebuilt catalogue finds the same one from the object's
+    trailer.
     """
-    reference = descriptor.source_ref or _email_reference(descriptor.line, sha256)
+    reference = descriptor.source_ref or _email_reference(descriptor, sha256)
     return replace(descriptor, sha256=sha256, bytes=length, source_ref=reference)
 
 
-def _email_reference(mailbox: str, sha256: str) -> str:
-    return hashlib.sha256(mailbox.encode() + b"\0" + bytes.fromhex(sha256)).hexdigest()
+def _email_reference(descriptor: Descriptor, sha256: str) -> str:
+    made = hashlib.sha256(descriptor.line.encode() + b"\0" + bytes.fromhex(sha256))
+    envelope = descriptor.envelope or {}
+    if envelope.get("protocol") == "smtp":
+        # Who got a message is in its envelope alone: the same bytes for others are another fact.
+        given = envelope.get("rcpt_to")
+        receivers = sorted(map(str, given)) if isinstance(given, list | tuple) else []
+        made.update(json.dumps([str(envelope.get("mail_from", "")), receivers]).encode())
+    return made.hexdigest()
+
+
+class _Pieces:
+    """An iterator of bytes, read like a file."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def read(self, n: int = -1, /) -> bytes:
+        """The next piece, whatever its length; b"" at the end."""
+        return next(filter(None, self._pieces), b"")
 
 
 def _digest(content: seal.Readable) -> tuple[str, int]:

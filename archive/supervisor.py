@@ -23,6 +23,7 @@ from archive.config import Config
 from archive.db import migrate
 from archive.embedded import Parts
 from archive.errors import PartFailed
+from archive.sources.smtp_settings import SmtpSettings
 
 START_S = 60
 RESTART_S = 1.0
@@ -39,6 +40,8 @@ class Supervisor:
 
     def run(self, prepare: Callable[[Assembly], None], ready: Callable[[str], None]) -> None:
         """Runs until stopped. `prepare` is called once migrated, `ready` once the web answers."""
+        if self._config.smtp_port:
+            SmtpSettings.of(self._config)  # what it cannot start with stops the whole start
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._asked_to_stop)
         with Parts(self._config.home, say=self._say) as parts:
@@ -48,6 +51,8 @@ class Supervisor:
                 self._prepare(prepare)
                 self._start("web")
                 self._start("worker")
+                if self._config.smtp_port:
+                    self._start("receive-mail")
                 url = self._wait_for_web()
                 if not self._stop.is_set():
                     ready(url)

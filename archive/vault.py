@@ -341,8 +341,8 @@ def decode_description(encoded: bytes) -> Description:
 
 def _mail(values: Mapping[str, Any]) -> MailDescription:
     changed = dict(values)
-    for name in ("from_", "to", "cc", "names", "parse_errors", "references"):
-        changed[name] = tuple(changed[name])
+    for name in ("from_", "to", "cc", "bcc", "names", "parse_errors", "references"):
+        changed[name] = tuple(changed.get(name, ()))
     changed["attachments"] = tuple(Attachment(**a) for a in changed["attachments"])
     if changed["date"]:
         changed["date"] = datetime.fromisoformat(changed["date"])

@@ -136,6 +136,7 @@ def _mail(mail: MailDescription) -> dict[str, Any]:
         "from": list(mail.from_),
         "to": list(mail.to),
         "cc": list(mail.cc),
+        "bcc": list(mail.bcc),
         "date": instant(mail.date) if mail.date else None,
         "in_reply_to": mail.in_reply_to,
         "attachments": [

@@ -164,7 +164,7 @@ def _to_json(parsed: ParsedMail) -> bytes:
 
 def _from_json(found: dict[str, Any]) -> ParsedMail:
     given = dict(found["description"])
-    lists = ("from_", "to", "cc", "names", "parse_errors", "references")
+    lists = ("from_", "to", "cc", "bcc", "names", "parse_errors", "references")
     given |= {name: tuple(str(item) for item in given[name]) for name in lists}
     given["attachments"] = tuple(Attachment(**item) for item in given["attachments"])
     given["date"] = datetime.fromisoformat(given["date"]) if given["date"] else None

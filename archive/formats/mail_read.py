@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import mimetypes
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from archive.formats import mail_headers as headers
 from archive.formats.charsets import decode
+from archive.formats.journal import JournalReport, read_report
 from archive.formats.mail_text import html_to_text, safe_html, tidy, unflow
 from archive.formats.mime import Part, leaves, parse_tree, split_header
 from archive.model import Attachment, MailDescription
@@ -67,7 +68,7 @@ def parse_mail(raw: bytes, *, depth: Depth = Depth.ALL) -> ParsedMail:
     raw = _without_mbox_line(raw)
     if depth is Depth.HEADERS:
         raw = split_header(raw)[0][:_HEADER_SENT_MAX] + b"\r\n\r\n"
-    top, problems = parse_tree(raw)
+    top, problems, report = _message(raw)
     if not list(top.fields.raw_items()):
         problems.append("no header")
     body = _Body(problems)
@@ -76,7 +77,7 @@ def parse_mail(raw: bytes, *, depth: Depth = Depth.ALL) -> ParsedMail:
     if depth is Depth.PLAIN:
         body.rich = [_TAGS.sub(" ", html) for html in body.rich]
         body.plain, body.rich = body.plain + body.rich, []
-    return ParsedMail(_description(top, body), body.reading(), body.html())
+    return ParsedMail(_description(top, body, report), body.reading(), body.html())
 
 
 def unread(*codes: str) -> ParsedMail:
@@ -105,12 +106,25 @@ def attachment(raw: bytes, index: int) -> tuple[str, str, bytes] | None:
     """
     if index < 0 or raw.startswith(_OLE):
         return None
-    top, _ = parse_tree(_without_mbox_line(raw))
+    top, _, _ = _message(_without_mbox_line(raw))
     found = [part for part in leaves(top) if _is_attachment(part)]
     if index >= len(found):
         return None
     part = found[index]
     return _name(part, index), _media_type(part), part.content()[0]
+
+
+def _message(raw: bytes) -> tuple[Part, list[str], JournalReport | None]:
+    """The message as a tree, what was wrong with it, and the journal report it came in, if any.
+
+    Of a report the message within is read: nobody looks for a mail by the server's wrapping.
+    """
+    top, problems = parse_tree(raw)
+    found = read_report(top)
+    if found is None or found[1] is None:
+        return top, problems, found[0] if found else None
+    inner, more = parse_tree(_without_mbox_line(found[1].content()[0]))
+    return inner, list(dict.fromkeys(problems + more)), found[0]
 
 
 def safe_name(raw: str) -> str:
@@ -186,7 +200,7 @@ class _Body:
             self.problems.append(code)
 
 
-def _description(top: Part, body: _Body) -> MailDescription:
+def _description(top: Part, body: _Body, report: JournalReport | None) -> MailDescription:
     fields = top.fields
     parties = {
         name: headers.addresses(headers.raw_values(fields, name))
@@ -214,7 +228,19 @@ def _description(top: Part, body: _Body) -> MailDescription:
         parse_errors=tuple(dict.fromkeys(problems)),
         in_reply_to=replied[0] if replied else None,
         references=tuple(headers.message_ids(headers.raw_values(fields, "references"))[-100:]),
+        bcc=_unseen(report, parties),
     )
+
+
+def _unseen(
+    report: JournalReport | None, parties: Mapping[str, Sequence[headers.Address]]
+) -> tuple[str, ...]:
+    """Who got the message by a journal report without standing in it."""
+    if report is None:
+        return ()
+    shown = {one.address for name in ("to", "cc") for one in parties[name]}
+    got = (*report.bcc, *report.recipients, *report.to, *report.cc)
+    return tuple(dict.fromkeys(a for a in got if a not in shown))[: headers.MOST_ADDRESSES]
 
 
 def _addresses(found: Sequence[headers.Address]) -> tuple[str, ...]:

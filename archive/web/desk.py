@@ -180,7 +180,7 @@ def _email_reasons(view: View, address: str) -> list[str]:
         return []
     wanted = address.strip().casefold()
     senders = {a.casefold() for a in mail.from_}
-    others = {a.casefold() for a in (*mail.to, *mail.cc)}
+    others = {a.casefold() for a in (*mail.to, *mail.cc, *mail.bcc)}
     return [
         *(["sender"] if wanted in senders else []),
         *(["recipient"] if wanted in others else []),
