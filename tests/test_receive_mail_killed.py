@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import smtplib
 import subprocess
@@ -13,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from archive import rebuild
 from archive.archive import Archive
@@ -119,6 +121,25 @@ def test_killed_at_random_moments_it_loses_and_doubles_nothing(archive: Archive)
         sample=None, mend=False, progress=lambda done: None,
     )  # fmt: skip
     assert not looked.missing and not looked.damaged
+
+
+def test_memory_does_not_grow_with_the_size_of_a_message(archive: Archive) -> None:
+    megabyte = (b"y" * 98 + b"\r\n") * 10_000
+    peaks = []
+    with receiver(archive.config) as server:
+        for megabytes in (20, 60):
+            with server.connect() as smtp:
+                smtp.ehlo()
+                smtp.mail(CUSTOMER)
+                smtp.rcpt(SERVICE)
+                smtp.docmd("DATA")
+                for _ in range(megabytes):
+                    smtp.send(megabyte)
+                smtp.send(b".\r\n")
+                assert smtp.getreply()[0] == 250
+            status = Path(f"/proc/{server.process.pid}/status").read_text(encoding="ascii")
+            peaks += re.findall(r"VmHWM:\s+(\d+) kB", status)
+    assert int(peaks[1]) - int(peaks[0]) < 16_000, peaks
 
 
 def message(number: int) -> bytes:
