@@ -156,6 +156,29 @@ def receive_mail(die_with: int | None) -> None:
         server.run(lambda port: _say(f"receiving mail on {settings.listen}:{port}"))
 
 
+@cli.command(name="fetch-mail")
+@click.option("--once", is_flag=True, help="Read what is there now, and stop.")
+@click.option("--die-with", type=int, hidden=True, help="Stop when this process ends.")
+def fetch_mail(once: bool, die_with: int | None) -> None:
+    """Read mailboxes over IMAP, and keep reading what comes (ARCHIVE_IMAP_ACCOUNTS)."""
+    import logging
+
+    from archive.sources.imap_accounts import accounts
+    from archive.sources.imap_fetch import MailFetcher
+
+    _die_with(die_with)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    found = accounts(Config.from_env(os.environ))
+    with _assembled(pool_size=4 + sum(len(account.folders) for account in found)) as assembly:
+        fetcher = MailFetcher(assembly.archive, found)
+        if once:
+            click.echo(f"{fetcher.once()} new")
+            return
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: fetcher.stop())
+        fetcher.run()
+
+
 @cli.command(name="migrate")
 def migrate_command() -> None:
     """Bring the catalogue's tables to this version."""

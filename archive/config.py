@@ -127,6 +127,9 @@ class Config:
     smtp_require_tls: bool = setting(
         True, "0: also mail servers on other machines may deliver without TLS", _yes
     )
+    imap_accounts: str = setting(
+        "", "file (TOML) of the mailboxes that `archive fetch-mail` reads; empty: none", _text
+    )
     metrics_allow: tuple[str, ...] = setting(
         ("127.0.0.1", "::1"), "addresses that may read /metrics", _words
     )

@@ -23,6 +23,7 @@ from archive.config import Config
 from archive.db import migrate
 from archive.embedded import Parts
 from archive.errors import PartFailed
+from archive.sources import imap_accounts
 from archive.sources.smtp_settings import SmtpSettings
 
 START_S = 60
@@ -40,8 +41,10 @@ class Supervisor:
 
     def run(self, prepare: Callable[[Assembly], None], ready: Callable[[str], None]) -> None:
         """Runs until stopped. `prepare` is called once migrated, `ready` once the web answers."""
-        if self._config.smtp_port:
-            SmtpSettings.of(self._config)  # what it cannot start with stops the whole start
+        if self._config.smtp_port:  # what they cannot start with stops the whole start
+            SmtpSettings.of(self._config)
+        if self._config.imap_accounts:
+            imap_accounts.accounts(self._config)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._asked_to_stop)
         with Parts(self._config.home, say=self._say) as parts:
@@ -53,6 +56,8 @@ class Supervisor:
                 self._start("worker")
                 if self._config.smtp_port:
                     self._start("receive-mail")
+                if self._config.imap_accounts:
+                    self._start("fetch-mail")
                 url = self._wait_for_web()
                 if not self._stop.is_set():
                     ready(url)

@@ -65,27 +65,3 @@ class Feed:
         if block:
             self._loop.call_soon_threadsafe(self._room.release)
         return block
-
-
-class Ahead:
-    """A stream whose beginning was looked at and is read again."""
-
-    def __init__(self, source: Feed) -> None:
-        self._source = source
-        self._head = b""
-
-    def peek(self, most: int, *, until: bytes = b"") -> bytes:
-        """The first bytes: as far as `until` where that comes, else `most` or the end."""
-        while len(self._head) < most and not (until and until in self._head):
-            block = self._source.read(most)
-            if not block:
-                break
-            self._head += block
-        return self._head
-
-    def read(self, n: int = -1, /) -> bytes:
-        """Like the source's, from the beginning."""
-        if self._head:
-            taken, self._head = (self._head, b"") if n < 0 else (self._head[:n], self._head[n:])
-            return taken
-        return self._source.read(n)

@@ -1,4 +1,4 @@
-"""Which of the archived mailboxes an email belongs to. Pure: no I/O, no settings, no sockets."""
+"""Which of the archived mailboxes an email belongs to. Knows no settings and no sockets."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from archive.formats.identifiers import email_key
 from archive.formats.journal import JournalReport
 from archive.formats.mime import parse_tree, split_header
 from archive.model import Direction
+from archive.seal import Readable
+
+HEAD_BYTES = 256 * 1024  # of a message that are read to see whose it is
+REPORT_BYTES = 2 * 1024 * 1024  # the same of a journal report, whose text names everybody
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,38 @@ class Mailboxes:
         """The mailboxes of the list that these addresses mean, each once."""
         found = (self._by_key.get(_key(address)) for address in addresses)
         return list(dict.fromkeys(mailbox for mailbox in found if mailbox is not None))
+
+
+class Ahead:
+    """A stream whose beginning was looked at and is read again."""
+
+    def __init__(self, source: Readable) -> None:
+        self._source = source
+        self._head = b""
+
+    def peek(self, most: int, *, until: bytes = b"") -> bytes:
+        """The first bytes: as far as `until` where that comes, else `most` or the end."""
+        while len(self._head) < most and not (until and until in self._head):
+            block = self._source.read(most)
+            if not block:
+                break
+            self._head += block
+        return self._head
+
+    def read(self, n: int = -1, /) -> bytes:
+        """Like the source's, from the beginning."""
+        if self._head:
+            taken, self._head = (self._head, b"") if n < 0 else (self._head[:n], self._head[n:])
+            return taken
+        return self._source.read(n)
+
+
+def look(content: Ahead) -> Parties:
+    """The parties of a message of which no more is read than that needs."""
+    head = content.peek(HEAD_BYTES, until=b"\r\n\r\n")
+    if journal.MARK.encode() in head[:HEAD_BYTES].lower():
+        head = content.peek(REPORT_BYTES)
+    return parties_of(head)
 
 
 def parties_of(head: bytes) -> Parties:

@@ -20,14 +20,11 @@ from archive.errors import (
     StoreUnavailable,
     TooLarge,
 )
-from archive.formats import journal
 from archive.model import Actor, Direction, Scope
-from archive.sources.feed import Ahead, Feed
-from archive.sources.mailboxes import Filing, Mailboxes, Parties, parties_of
+from archive.sources.feed import Feed
+from archive.sources.mailboxes import Ahead, Filing, Mailboxes, Parties, look
 from archive.sources.smtp_settings import SmtpSettings
 
-HEAD_BYTES = 256 * 1024  # of a message that are read to see whose it is
-REPORT_BYTES = 2 * 1024 * 1024  # the same of a journal report, whose text names everybody
 _DRAIN = 1024 * 1024
 
 KEPT = "250 2.0.0 Kept"
@@ -106,7 +103,7 @@ class Filer:
             return LATER
 
     def _file(self, given: Given, content: Ahead) -> str:
-        parties = self._parties(content)
+        parties = look(content)
         filings = self._filings(given, parties)
         if not filings:
             while content.read(_DRAIN):
@@ -128,12 +125,6 @@ class Filer:
             )
         log.info("kept %s (%s)", first.id, "new" if first.created else "known")
         return f"{KEPT} {first.id}"
-
-    def _parties(self, content: Ahead) -> Parties:
-        head = content.peek(HEAD_BYTES, until=b"\r\n\r\n")
-        if journal.MARK.encode() in head[:HEAD_BYTES].lower():
-            head = content.peek(REPORT_BYTES)
-        return parties_of(head)
 
     def _filings(self, given: Given, parties: Parties) -> list[Filing]:
         """The mailboxes it was sent to; of what came to a journal address, those it names."""
