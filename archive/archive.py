@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -29,6 +29,7 @@ from archive import (
     permissions,
     retention,
     seal,
+    sourcebook,
 )
 from archive.answers import MailView, Opened, Page, Receipt, View
 from archive.config import Config
@@ -174,6 +175,47 @@ class Archive:
         """
         permissions.require(actor, Scope.INGEST)
         return self._reception.receive_also(actor, id, line=mailbox, direction=direction)
+
+    def allow_line(self, actor: Actor, *, source: str, line: str) -> None:
+        """Lists a line for a source, which from its first one on delivers for listed ones only.
+
+        BadFields. In force in every process within 5 s.
+        """
+        permissions.require(actor, Scope.ADMIN)
+        source, line = intake.source_line(source, line)
+        with transaction(self.engine) as connection:
+            sourcebook.allow(connection, source=source, line=line, by=actor.id, now=self.now())
+            self._note_line(connection, actor, "allow-line", source, line)
+
+    def disallow_line(self, actor: Actor, *, source: str, line: str) -> None:
+        """Takes a line off a source's list; NotFound where it is not on it."""
+        permissions.require(actor, Scope.ADMIN)
+        with transaction(self.engine) as connection:
+            if not sourcebook.disallow(connection, source=source, line=line):
+                raise NotFound()
+            self._note_line(connection, actor, "disallow-line", source, line)
+
+    def unrestrict_source(self, actor: Actor, *, source: str) -> None:
+        """Throws a source's list away: its token or settings alone say what it may deliver."""
+        permissions.require(actor, Scope.ADMIN)
+        with transaction(self.engine) as connection:
+            if not sourcebook.unrestrict(connection, source=source):
+                raise NotFound()
+            self._note_line(connection, actor, "unrestrict-source", source, "")
+
+    def _note_line(
+        self, connection: Connection, actor: Actor, verb: str, source: str, line: str
+    ) -> None:
+        detail = {"source": source, "line": line}
+        audit.append(connection, at=self.now(), actor=actor, verb=verb, detail=detail)
+
+    def sources(
+        self, actor: Actor, *, days: int = 7, known: Iterable[str] = ()
+    ) -> list[sourcebook.Source]:
+        """What each source delivered and was refused, so many days back; counts only."""
+        permissions.require(actor, Scope.ADMIN)
+        with reading(self.engine) as connection:
+            return sourcebook.report(connection, now=self.now(), days=days, known=known)
 
     def note_refusal(self, actor: Actor, *, source: str, reason: str) -> None:
         """Counts what a source refused before it was received; `reason` is a word, no content."""

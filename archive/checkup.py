@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from archive import backup, catalogue, keyreport
+from archive.archive import SYSTEM
 from archive.assembly import Assembly, utc_now
 from archive.db import is_ready, transaction
 from archive.errors import ArchiveError
@@ -62,6 +63,10 @@ def _work(assembly: Assembly) -> Iterator[Finding]:
         f"waiting: {lengths['describe']} to describe, {lengths['index']} to index; "
         f"{lengths['failed']} failed",
     )
+    for source in assembly.archive.sources(SYSTEM, days=1):
+        if source.silent:
+            what = f"source {source.name} is silent, {source.usual} recordings an hour are usual"
+            yield Finding("BAD", what, "Check the sending side; see `archive sources report`.")
     if last is None or now - last > timedelta(hours=26):
         yield Finding(
             "BAD", "the expiry run is overdue", "Run `archive worker` or `archive expire`."

@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
@@ -351,6 +351,68 @@ def _moment(text: str | None) -> datetime | None:
         return moment(text)
     except ValueError:
         raise click.BadParameter("expected RFC 3339 date and time with offset") from None
+
+
+@cli.group()
+def sources() -> None:
+    """Where recordings come from: what may come, and what came."""
+
+
+@sources.command(name="allow")
+@click.argument("source")
+@click.argument("lines", nargs=-1, required=True)
+@_with_archive
+def sources_allow(assembly: Assembly, source: str, lines: tuple[str, ...]) -> None:
+    """List service lines or mailboxes for a source; what is not listed is refused from then on."""
+    for line in lines:
+        assembly.archive.allow_line(SYSTEM, source=source, line=line)
+
+
+@sources.command(name="disallow")
+@click.argument("source")
+@click.argument("lines", nargs=-1, required=True)
+@_with_archive
+def sources_disallow(assembly: Assembly, source: str, lines: tuple[str, ...]) -> None:
+    """Take lines off a source's list; where none is left, nothing of the source is taken."""
+    for line in lines:
+        assembly.archive.disallow_line(SYSTEM, source=source, line=line)
+
+
+@sources.command(name="unrestrict")
+@click.argument("source")
+@_with_archive
+def sources_unrestrict(assembly: Assembly, source: str) -> None:
+    """Throw a source's list away: its token or settings alone say what it may deliver."""
+    assembly.archive.unrestrict_source(SYSTEM, source=source)
+
+
+def _listed_lines(lines: tuple[str, ...] | None) -> str:
+    return "as its token or settings say" if lines is None else ", ".join(lines) or "none"
+
+
+@sources.command(name="report")
+@click.option("--days", default=7, show_default=True, type=click.IntRange(1, 366))
+@click.option("--json", "as_json", is_flag=True)
+@_with_archive
+def sources_report(assembly: Assembly, days: int, as_json: bool) -> None:
+    """Per source and day (UTC): received, again, refused and why. Exit 1 if a source is silent."""
+    known = {t.source for t in assembly.people.tokens() if t.source and t.revoked_at is None}
+    found = assembly.archive.sources(SYSTEM, days=days, known=known)
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in found], default=lambda at: at.isoformat()))
+    for one in found if not as_json else ():
+        last = f"last {one.last_arrival:%Y-%m-%d %H:%M} UTC" if one.last_arrival else "nothing yet"
+        silent = f"; SILENT, {one.usual} an hour are usual" if one.silent else ""
+        click.echo(f"{one.name}: {last}{silent}")
+        click.echo(f"  lines: {_listed_lines(one.lines)}")
+        for day in one.days:
+            why = ", ".join(f"{reason} {n}" for reason, n in sorted(day.refused.items()))
+            click.echo(
+                f"  {day.day}  {day.received} received ({day.calls} calls, {day.emails} emails, "
+                f"{day.empty} empty, {day.undecodable} undecodable), {day.again} again, "
+                f"refused: {why or 'none'}"
+            )
+    sys.exit(1 if any(one.silent for one in found) else 0)
 
 
 @cli.command()

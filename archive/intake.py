@@ -134,6 +134,14 @@ def hold_terms(reason: str, basis: str) -> tuple[str, str]:
     return checked
 
 
+def source_line(source: str, line: str) -> tuple[str, str]:
+    """Names of a source and of a line as a delivery would carry them; BadFields."""
+    reader = _Reader({"source": source, "line": line})
+    checked = reader.required("source", _word(100)), reader.required("line", _word(254))
+    reader.refuse_if_wrong()
+    return checked[0], checked[1].lower() if "@" in checked[1] else checked[1]
+
+
 def require_review(review_on: date, *, today: date) -> None:
     """BadFields unless the day of a hold's review is still to come."""
     if review_on <= today:

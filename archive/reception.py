@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, datetime
@@ -14,7 +15,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Engine
 
-from archive import catalogue, intake, keys, retention, seal
+from archive import catalogue, intake, keys, retention, seal, sourcebook
 from archive.answers import Receipt
 from archive.catalogue import Added
 from archive.db import quick, reading, transaction
@@ -32,6 +33,8 @@ from archive.errors import (
 from archive.model import Actor, Descriptor, Direction, Recording, Rendition, State
 from archive.vault import SealedObject, Vault, original_key
 
+RULES_CACHE_S = 5.0  # how long a source's list of lines may be remembered
+MOST_RULES = 1000
 DRAIN_BYTES = 1024 * 1024  # read at a time where only the digest matters
 
 
@@ -51,6 +54,7 @@ class Reception:
         self._max_bytes = max_bytes
         self._now = now
         self._cohorts_made: set[date] = set()
+        self._rules: dict[str, tuple[float, frozenset[str] | None]] = {}
 
     def receive(self, actor: Actor, checked: intake.Intake, content: seal.Readable) -> Receipt:
         """Stores what was checked, or says what it already is; see `Archive.receive_call`."""
@@ -83,6 +87,22 @@ class Reception:
         if actor.lines is not None and descriptor.line not in actor.lines:
             self.note_refusal(descriptor.source, "line-not-allowed")
             raise Forbidden(verb="ingest on this line")
+        allowed = self._lines_of(descriptor.source)
+        if allowed is not None and descriptor.line not in allowed:
+            self.note_refusal(descriptor.source, "line-not-allowed")
+            raise Forbidden(verb="ingest on this line")
+
+    def _lines_of(self, source: str) -> frozenset[str] | None:
+        """What an administrator listed for the source, as of RULES_CACHE_S ago at most."""
+        now = time.monotonic()
+        until, lines = self._rules.get(source, (0.0, None))
+        if now >= until:
+            with reading(self._engine) as connection:
+                lines = sourcebook.lines_of(connection, source)
+            if len(self._rules) >= MOST_RULES:
+                self._rules.clear()
+            self._rules[source] = (now + RULES_CACHE_S, lines)
+        return lines
 
     def _known(self, descriptor: Descriptor) -> Recording | None:
         """The recording of this reference; whether one was erased is asked at the commit."""
@@ -214,6 +234,8 @@ class Reception:
         if digest[0] != stored.sha256:
             self.note_refusal(descriptor.source, "reference-conflict")
             raise ReferenceConflict()
+        with transaction(self._engine) as connection:
+            sourcebook.count_again(connection, source=descriptor.source, now=self._now())
         return _receipt(
             known,
             stored,

@@ -26,6 +26,7 @@ from archive.web import (
     recording,
     search,
     show,
+    sources,
     verify,
     words,
 )
@@ -38,6 +39,7 @@ BLUEPRINTS = (
     holds.pages,
     expiry.pages,
     admin.pages,
+    sources.pages,
 )
 
 

@@ -42,6 +42,17 @@ REASONS = {
     "case": _("complaint case"),
     "text": _("words"),
 }
+REFUSALS = {
+    "older-than-retention": _("more than a year old"),
+    "reference-erased": _("erased before"),
+    "reference-conflict": _("other content under a known reference"),
+    "line-not-allowed": _("service line not allowed"),
+    "mailbox-not-allowed": _("mailbox not archived"),
+    "no-archived-mailbox": _("concerns no archived mailbox"),
+    "client-not-allowed": _("unknown mail server"),
+    "too-large": _("too large"),
+    "unreadable": _("key destroyed"),
+}
 CHANNELS = {"agent": _("Agent"), "customer": _("Customer")}
 
 # What happened and what can be done now, by the error's class; the rest by status.
