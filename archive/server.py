@@ -16,7 +16,6 @@ from archive.app import create_app
 from archive.assembly import assemble
 from archive.config import Config
 
-
 MMAP_THRESHOLD, TRIM_THRESHOLD, ARENA_MAX = -3, -1, -8  # parameters of mallopt(3)
 KEPT_BYTES = 64 * 1024 * 1024
 

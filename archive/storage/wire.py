@@ -154,6 +154,7 @@ class _Reader:
         self._headers: dict[str, str] = {}
         self._pieces: list[bytes] = []
         self._status = 0
+        self._stays_open = False
         self._complete = False
         self._any = False
 
@@ -183,7 +184,7 @@ class _Reader:
                 if not self._ends_with_the_connection():
                     raise WireError("the answer ended before it was whole")
                 return False
-        return bool(self._parser.should_keep_alive())
+        return self._stays_open
 
     def _ends_with_the_connection(self) -> bool:
         return self._status >= 200 and not {"content-length", "transfer-encoding"} & set(
@@ -201,6 +202,7 @@ class _Reader:
     def on_headers_complete(self) -> None:
         """The end of the head: of a HEAD's answer the end of everything."""
         self._status = self._parser.get_status_code()
+        self._stays_open = bool(self._parser.should_keep_alive())  # wrong after the end
         if self._status < 200:
             self._headers = {}
         elif self._bodiless:
