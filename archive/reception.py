@@ -20,6 +20,7 @@ from archive.answers import Receipt
 from archive.catalogue import Added
 from archive.db import quick, reading, transaction
 from archive.errors import (
+    CatalogueUnavailable,
     CohortClosed,
     Forbidden,
     KeyDestroyed,
@@ -30,7 +31,7 @@ from archive.errors import (
     ReferenceErased,
     SourceMismatch,
 )
-from archive.model import Actor, Descriptor, Direction, Recording, Rendition, State
+from archive.model import Actor, Descriptor, Direction, Kind, Recording, Rendition, State
 from archive.vault import SealedObject, Vault, original_key
 
 RULES_CACHE_S = 5.0  # how long a source's list of lines may be remembered
@@ -55,6 +56,8 @@ class Reception:
         self._now = now
         self._cohorts_made: set[date] = set()
         self._rules: dict[str, tuple[float, frozenset[str] | None]] = {}
+        self._repeating: set[str] = set()  # sources whose last email was known already
+        self._in_doubt = True  # whether the catalogue was away when it was last spoken to
 
     def receive(self, actor: Actor, checked: intake.Intake, content: seal.Readable) -> Receipt:
         """Stores what was checked, or says what it already is; see `Archive.receive_call`."""
@@ -64,10 +67,10 @@ class Reception:
         if retention.too_old(descriptor.occurred_at, self._now()):
             self.note_refusal(descriptor.source, "older-than-retention")
             raise OlderThanRetention()
-        if descriptor.source_ref:
-            known = self._known(descriptor)
-            if known is not None:
-                return self._again(known, descriptor, _digest(content), warnings)
+        known = self._known(descriptor) if self._asks_first(descriptor) else None
+        if known is not None:
+            return self._again(known, descriptor, _digest(content), warnings)
+        self._repeating.discard(descriptor.source)
         return self._store(descriptor, content, warnings)
 
     def receive_also(self, actor: Actor, id: UUID, *, line: str, direction: Direction) -> Receipt:
@@ -80,6 +83,20 @@ class Reception:
         copy = replace(stored, line=line, direction=direction, source_ref="", sha256="", bytes=0)
         self._may_deliver(actor, copy)
         return self._store(copy, _Pieces(self._vault.stream(recording)), ())
+
+    def _asks_first(self, descriptor: Descriptor) -> bool:
+        """Whether to ask the catalogue for the reference before anything is stored.
+
+        The commit asks again in any case, and what turns out to be known is deleted. So emails,
+        which are small and nearly always new, are asked for only while their source repeats
+        itself, as when a folder is read again, and while the catalogue may be away: else every
+        attempt of every sender would leave an object to be swept.
+        """
+        if self._in_doubt:
+            return True
+        if not descriptor.source_ref:
+            return False
+        return descriptor.kind is Kind.CALL or descriptor.source in self._repeating
 
     def _may_deliver(self, actor: Actor, descriptor: Descriptor) -> None:
         if actor.source is not None and descriptor.source != actor.source:
@@ -108,8 +125,10 @@ class Reception:
         """The recording of this reference; whether one was erased is asked at the commit."""
         reference = self.reference(descriptor.source, descriptor.source_ref)
         with quick(self._engine) as connection:
-            if not catalogue.is_known(connection, reference):
-                return None
+            known = catalogue.is_known(connection, reference)
+        self._in_doubt = False
+        if not known:
+            return None
         with reading(self._engine) as connection_:
             return catalogue.by_reference(connection_, reference)
 
@@ -199,6 +218,7 @@ class Reception:
         if outcome is Added.KNOWN:
             known = self._known(descriptor)
             if known is not None:
+                self._repeating.add(descriptor.source)
                 digest = (descriptor.sha256, descriptor.bytes)
                 return self._again(known, descriptor, digest, warnings)
         if outcome is Added.ERASED:
@@ -212,8 +232,12 @@ class Reception:
             with reading(self._engine) as connection:
                 catalogue.ensure_cohort(connection, recording.cohort)
             self._cohorts_made.add(recording.cohort)
-        with quick(self._engine) as driver:
-            return catalogue.add(driver, recording, now=self._now())
+        try:
+            with quick(self._engine) as driver:
+                return catalogue.add(driver, recording, now=self._now())
+        except CatalogueUnavailable:
+            self._in_doubt = True
+            raise
 
     def _again(
         self,
