@@ -176,6 +176,22 @@ class Archive:
         permissions.require(actor, Scope.INGEST)
         return self._reception.receive_also(actor, id, line=mailbox, direction=direction)
 
+    def read_back(self, actor: Actor, id: UUID) -> str:
+        """SHA-256 (hex) of a recording of the actor's own source as it opens from the store.
+
+        For senders that throw their copy away: every byte is read and authenticated. NotFound
+        for others' recordings; StoreUnavailable, SealBroken.
+        """
+        permissions.require(actor, Scope.INGEST)
+        with reading(self.engine) as connection:
+            recording = catalogue.get(connection, id)
+        if recording is None or (actor.source is not None and recording.source != actor.source):
+            raise NotFound()
+        digest = hashlib.sha256()
+        for piece in self.vault.stream(recording):
+            digest.update(piece)
+        return digest.hexdigest()
+
     def allow_line(self, actor: Actor, *, source: str, line: str) -> None:
         """Lists a line for a source, which from its first one on delivers for listed ones only.
 

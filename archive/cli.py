@@ -344,6 +344,60 @@ def ingest(
     sys.exit(0 if summary.complete else 3)
 
 
+@cli.command()
+@click.argument("path", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--source", default="watch", show_default=True)
+@click.option("--line", required=True, help="Service line or mailbox of what appears there.")
+@click.option("--direction", default="inbound", show_default=True)
+@click.option("--kind", type=click.Choice([k.value for k in Kind]), help="Take every file as this.")
+@click.option(
+    "--settle", default=10.0, show_default=True, help="Seconds without change: then it is finished."
+)
+@click.option("--wait-sidecar", default=0.0, help="Seconds that a call waits for its metadata.")
+@click.option("--delete", is_flag=True, help="Delete a file once it is stored and read back.")
+@click.option("--done", type=click.Path(path_type=Path), help="Or move it here.")
+@click.option("--refused", type=click.Path(path_type=Path), help="Move refused files here.")
+@click.option("--die-with", type=int, hidden=True, help="Stop when this process ends.")
+def watch(
+    path: Path,
+    source: str,
+    line: str,
+    direction: str,
+    kind: str | None,
+    settle: float,
+    wait_sidecar: float,
+    delete: bool,
+    done: Path | None,
+    refused: Path | None,
+    die_with: int | None,
+) -> None:
+    """Take in what appears in a folder, once it is finished."""
+    import logging
+    import threading
+
+    from archive.sources import folder
+    from archive.sources.watch import Watcher, Watching
+
+    _die_with(die_with)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    watching = Watching(
+        path=path,
+        options=folder.Options(
+            source=source, line=line, direction=direction, kind=Kind(kind) if kind else None
+        ),
+        settle_s=settle,
+        sidecar_s=wait_sidecar,
+        delete=delete,
+        done=done,
+        refused=refused,
+    )
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with _assembled() as assembly:
+        Watcher(assembly.archive, watching).run(stop)
+
+
 def _moment(text: str | None) -> datetime | None:
     if text is None:
         return None

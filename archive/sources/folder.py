@@ -122,6 +122,7 @@ class Item:
     kind: Kind
     metadata: dict[str, Any]
     content: bytes | None  # None: the whole file, streamed
+    beside: frozenset[str] = frozenset()  # names of the fields that a sidecar told
 
 
 def files(paths: Iterable[Path]) -> list[Path]:
@@ -145,7 +146,7 @@ def ingest(
     for path in files(paths):
         try:
             for item in items(path, options, now=archive.now()):
-                receipt = _deliver(archive, actor, item, options)
+                receipt = deliver(archive, actor, item)
                 summary.new += receipt.created
                 summary.known += not receipt.created
         except ArchiveError as error:
@@ -216,10 +217,21 @@ def _is_sidecar(path: Path, among: set[Path]) -> bool:
     return any(path.with_suffix(ext) in among for ext in _AUDIO_EXTENSIONS | _MAIL_EXTENSIONS)
 
 
+def sidecars(path: Path) -> list[Path]:
+    """The files beside a file that tell of it, the one that counts first."""
+    beside = (path.with_name(path.name + ".json"), path.with_suffix(".json"))
+    return [each for each in dict.fromkeys(beside) if each != path and each.is_file()]
+
+
+def has_sidecar(path: Path) -> bool:
+    """Whether there is one."""
+    return bool(sidecars(path))
+
+
 def sidecar(path: Path) -> dict[str, Any]:
     """The metadata beside a file, `call.wav.json` or `call.json`; {} where there is none."""
-    for beside in (path.with_name(path.name + ".json"), path.with_suffix(".json")):
-        if beside != path and beside.is_file() and beside.stat().st_size <= 1024 * 1024:
+    for beside in sidecars(path):
+        if beside.stat().st_size <= 1024 * 1024:
             try:
                 found = json.loads(beside.read_bytes())
             except ValueError:
@@ -247,7 +259,7 @@ def _call(path: Path, options: Options) -> Item:
         metadata["codec"] = codec
     metadata |= beside
     metadata.setdefault("source_ref", f"file:{path.name}:{_sha256(path)}")
-    return Item(path, Kind.CALL, metadata, None)
+    return Item(path, Kind.CALL, metadata, None, frozenset(beside))
 
 
 def _modified(path: Path) -> datetime:
@@ -340,7 +352,8 @@ def _parsed(raw: bytes) -> datetime | None:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-def _deliver(archive: Archive, actor: Actor, item: Item, options: Options) -> Receipt:
+def deliver(archive: Archive, actor: Actor, item: Item) -> Receipt:
+    """Delivers one recording of a file; what `Archive.receive_call` and `receive_email` raise."""
     if item.content is not None:
         return _receive(archive, actor, item, io.BytesIO(item.content))
     with item.path.open("rb") as file:

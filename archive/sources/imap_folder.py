@@ -31,7 +31,7 @@ from archive.errors import (
     TooLarge,
 )
 from archive.mailfolders import Place
-from archive.model import Actor, Scope
+from archive.sources import actors
 from archive.sources.imap_accounts import Account, Folder
 from archive.sources.mailboxes import Ahead, Filing, Mailboxes, look
 
@@ -53,15 +53,7 @@ class FolderReader:
         self._mailboxes = Mailboxes(account.mailboxes)
         self._last = 0  # number of the newest message that is done with
         lines = [account.mailbox] if account.mailbox else account.mailboxes
-        self._actor = Actor(
-            id=f"source:{account.source}",
-            name=account.source,
-            kind="system",
-            group=None,
-            scopes=frozenset({Scope.INGEST}),
-            source=account.source,
-            lines=frozenset(lines),
-        )
+        self._actor = actors.of_source(account.source, lines)
 
     def run(self, stop: threading.Event) -> None:
         """Reads what is there and then what comes, by IDLE or by asking every `poll_s`.

@@ -20,7 +20,8 @@ from archive.errors import (
     StoreUnavailable,
     TooLarge,
 )
-from archive.model import Actor, Direction, Scope
+from archive.model import Direction
+from archive.sources import actors
 from archive.sources.feed import Feed
 from archive.sources.mailboxes import Ahead, Filing, Mailboxes, Parties, look
 from archive.sources.smtp_settings import SmtpSettings
@@ -59,15 +60,7 @@ class Filer:
     def __init__(self, archive: Archive, settings: SmtpSettings) -> None:
         self._archive = archive
         self._settings = settings
-        self._actor = Actor(
-            id=f"source:{settings.source}",
-            name=settings.source,
-            kind="system",
-            group=None,
-            scopes=frozenset({Scope.INGEST}),
-            source=settings.source,
-            lines=settings.lines,
-        )
+        self._actor = actors.of_source(settings.source, settings.lines)
 
     def takes(self, address: str) -> bool:
         """Whether a message may be sent to this address at all."""

@@ -51,6 +51,10 @@ REFUSALS = {
     "no-archived-mailbox": _("concerns no archived mailbox"),
     "client-not-allowed": _("unknown mail server"),
     "too-large": _("too large"),
+    "not-a-recording": _("neither a call nor an email"),
+    "metadata-without-recording": _("metadata without a recording"),
+    "other-source": _("delivered for another source"),
+    "bad-fields": _("required data missing or wrong"),
     "unreadable": _("key destroyed"),
 }
 CHANNELS = {"agent": _("Agent"), "customer": _("Customer")}
