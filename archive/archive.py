@@ -233,6 +233,19 @@ class Archive:
         with reading(self.engine) as connection:
             return sourcebook.report(connection, now=self.now(), days=days, known=known)
 
+    def reconcile(
+        self, actor: Actor, *, source: str, announced: Sequence[sourcebook.Announced]
+    ) -> sourcebook.Reconciled:
+        """What a source says it sent against what is kept of it."""
+        permissions.require(actor, Scope.ADMIN)
+        with reading(self.engine) as connection:
+            return sourcebook.reconcile(
+                connection,
+                source=source,
+                announced=announced,
+                reference=lambda name: self.reference(source, name),
+            )
+
     def note_refusal(self, actor: Actor, *, source: str, reason: str) -> None:
         """Counts what a source refused before it was received; `reason` is a word, no content."""
         permissions.require(actor, Scope.INGEST)

@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 
@@ -467,6 +467,29 @@ def sources_report(assembly: Assembly, days: int, as_json: bool) -> None:
                 f"refused: {why or 'none'}"
             )
     sys.exit(1 if any(one.silent for one in found) else 0)
+
+
+@sources.command(name="reconcile")
+@click.argument("source")
+@click.argument("file", type=click.File(encoding="utf-8-sig"))
+@click.option("--json", "as_json", is_flag=True)
+@_with_archive
+def sources_reconcile(assembly: Assembly, source: str, file: TextIO, as_json: bool) -> None:
+    """Compare what a source announced (a CDR or other CSV) with what is kept; exit 1 if it differs.
+
+    The CSV has a header: source_ref, recordingfile or uniqueid; occurred_at or calldate; sequence.
+    """
+    from archive.sources import announced
+
+    found = assembly.archive.reconcile(SYSTEM, source=source, announced=announced.read(file))
+    if as_json:
+        click.echo(json.dumps(asdict(found)))
+    else:
+        click.echo(f"{found.announced} announced, {found.received} of them received")
+        for name in found.__slots__[2:]:
+            for one in getattr(found, name):
+                click.echo(f"  {name}: {one if isinstance(one, str) else '-'.join(map(str, one))}")
+    sys.exit(0 if found.agrees else 1)
 
 
 @cli.command()

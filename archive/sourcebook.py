@@ -6,13 +6,16 @@ Days are UTC, like those of refusals. Knows counts and lines, never a recording.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
 from sqlalchemy import Connection, text
+
+from archive import retention
 
 SILENT_FOR = timedelta(hours=1)
 WEEKS = 4  # the same hour of so many weeks before is a source's rhythm
@@ -195,3 +198,122 @@ def _rhythm(connection: Connection, now: datetime) -> dict[str, list[int]]:
 
 def _is_silent(counts: list[int]) -> bool:
     return counts[0] == 0 and median(counts[1:]) >= LEAST_USUAL
+
+
+# -- announced against received --------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """A recording that the sender says it sent: the references it may have, when, its number."""
+
+    references: tuple[str, ...]
+    at: datetime
+    sequence: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What the sender calls it. May hold a phone number: for the operator's eyes alone."""
+        return self.references[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What does not agree. Names are the sender's, ids are recordings'."""
+
+    announced: int
+    received: int
+    missing: tuple[str, ...] = ()  # announced, not here
+    unannounced: tuple[str, ...] = ()  # here, of the same days, and not announced
+    repeated: tuple[str, ...] = ()  # announced more than once
+    gaps: tuple[tuple[int, int], ...] = ()  # numbers that lack, from and to
+    empty: tuple[str, ...] = ()  # here without a byte
+    undecodable: tuple[str, ...] = ()  # here, and does not play
+    clock: tuple[str, ...] = ()  # kept under a time that is not the announced one
+
+    @property
+    def agrees(self) -> bool:
+        """Whether there is nothing to look after."""
+        return not any(getattr(self, name) for name in self.__slots__[2:])
+
+
+CLOCK_AGREES = timedelta(minutes=5)
+
+
+def reconcile(
+    connection: Connection,
+    *,
+    source: str,
+    announced: Sequence[Announced],
+    reference: Callable[[str], bytes],
+) -> Reconciled:
+    """Compares what was announced with what is kept of the days (Helsinki) it was announced for."""
+    if not announced:
+        return Reconciled(0, 0)
+    kept = _kept(connection, source, [one.at for one in announced])
+    met: dict[bytes, _Kept] = {}
+    missing, clock = [], []
+    once: dict[tuple[str, ...], int] = defaultdict(int)
+    for one in announced:
+        once[one.references] += 1
+        digests = [reference(name) for name in one.references]
+        # A recording whose clock was wrong by days is kept outside the days asked for.
+        found = next((kept[d] for d in digests if d in kept), None) or _by_reference(
+            connection, digests
+        )
+        if found is None:
+            missing.append(one.name)
+            continue
+        met[found.reference] = found
+        if abs(found.occurred_at - one.at) > CLOCK_AGREES:
+            clock.append(found.id)
+    every = met | kept
+    return Reconciled(
+        announced=len(once),
+        received=len(met),
+        missing=tuple(dict.fromkeys(missing)),
+        unannounced=tuple(one.id for d, one in kept.items() if d not in met),
+        repeated=tuple(names[0] for names, n in once.items() if n > 1),
+        gaps=_gaps(one.sequence for one in announced if one.sequence is not None),
+        empty=tuple(one.id for one in every.values() if one.bytes == 0),
+        undecodable=tuple(one.id for one in every.values() if one.bytes and one.broken),
+        clock=tuple(dict.fromkeys(clock)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    id: str
+    reference: bytes
+    occurred_at: datetime
+    bytes: int
+    broken: bool
+
+
+_KEPT = """select id, reference, occurred_at, bytes, kind = 'call' and error_code is not null
+    as broken from recording where """
+
+
+def _kept(connection: Connection, source: str, times: Sequence[datetime]) -> dict[bytes, _Kept]:
+    first, last = retention.local(min(times)).date(), retention.local(max(times)).date()
+    edges = (datetime.combine(day, time()) for day in (first, last + timedelta(days=1)))
+    start, end = (retention.resolve_local(edge) for edge in edges)
+    rows = connection.execute(
+        text(_KEPT + "source = :s and occurred_at >= :start and occurred_at < :end"),
+        {"s": source, "start": start, "end": end},
+    )
+    return {one.reference: one for one in map(_kept_row, rows)}
+
+
+def _by_reference(connection: Connection, digests: Sequence[bytes]) -> _Kept | None:
+    rows = connection.execute(text(_KEPT + "reference = any(:d)"), {"d": list(digests)})
+    return next(map(_kept_row, rows), None)
+
+
+def _kept_row(row: Any) -> _Kept:
+    return _Kept(str(row.id), bytes(row.reference), row.occurred_at, row.bytes, row.broken)
+
+
+def _gaps(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    there = sorted(set(numbers))
+    return tuple((a + 1, b - 1) for a, b in pairwise(there) if b - a > 1)

@@ -20,6 +20,7 @@ from archive import retention
 from archive.archive import Archive, Receipt
 from archive.errors import ArchiveError
 from archive.model import Actor, Kind
+from archive.sources import pbx_names
 
 HEAD_BYTES = 64 * 1024
 MBOX_BYTES = 1024 * 1024 * 1024  # an mbox larger than this is refused whole
@@ -257,8 +258,12 @@ def _call(path: Path, options: Options) -> Item:
     codec = _RAW_CODECS.get(path.suffix.lower())
     if codec:
         metadata["codec"] = codec
-    metadata |= beside
-    metadata.setdefault("source_ref", f"file:{path.name}:{_sha256(path)}")
+    named = pbx_names.told(path.name)
+    if options.received_at is not None:
+        named.pop("occurred_at", None)
+    metadata |= named | beside
+    if "source_ref" not in metadata:
+        metadata["source_ref"] = f"file:{path.name}:{_sha256(path)}"
     return Item(path, Kind.CALL, metadata, None, frozenset(beside))
 
 
