@@ -102,12 +102,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(home: Path, *words: str) -> Iterator[Running]:
-    """`archive up` in `home`, from its `Ready:` to its clean end."""
+def running(home: Path, *words: str, **settings: str) -> Iterator[Running]:
+    """`archive up` in `home` with further settings, from its `Ready:` to its clean end."""
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "archive.cli", "up", *words],
-        env=environment(home, port),
+        env=environment(home, port) | settings,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
