@@ -117,6 +117,21 @@ def require_dpo(actor: Actor, verb: str) -> None:
         raise Forbidden(verb=verb)
 
 
+def may_prove(actor: Actor) -> bool:
+    """Whether the actor may ask for proof that a recording is gone.
+
+    People of data protection and administration, and machines that were given the expiry page.
+    """
+    by_token = actor.kind == "token" and may(actor, Scope.EXPIRY)
+    return is_dpo(actor) or may(actor, Scope.ADMIN) or by_token
+
+
+def require_proof(actor: Actor) -> None:
+    """Nothing if the actor may ask for proofs and see early erasures, else Forbidden."""
+    if not may_prove(actor):
+        raise Forbidden(verb="prove-expired")
+
+
 def may_know_holds(actor: Actor) -> bool:
     """Whether the actor works with holds: complaint handling and data protection."""
     return may(actor, Scope.CASES) or is_dpo(actor)
