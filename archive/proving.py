@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -61,7 +61,7 @@ class Proof:
     id: UUID
     reason: str
     gone_at: datetime
-    backups_until: str
+    backups_until: date
     certificate: dict[str, Any] | None
     index: int | None
     size: int | None
@@ -75,8 +75,12 @@ class Proof:
 
     def as_json(self) -> dict[str, Any]:
         """The proof in plain types."""
-        plain = asdict(self) | {"id": str(self.id), "gone_at": self.gone_at.isoformat()}
-        return {"proven": self.good, **plain}
+        plain = {
+            "id": str(self.id),
+            "gone_at": self.gone_at.isoformat(),
+            "backups_until": self.backups_until.isoformat(),
+        }
+        return {"proven": self.good, **asdict(self), **plain}
 
 
 def prove(
@@ -103,7 +107,7 @@ def prove(
         id=id,
         reason=erasure.reason if erasure else "year",
         gone_at=gone_at,
-        backups_until=(erasure.backups_until if erasure else until).isoformat(),
+        backups_until=erasure.backups_until if erasure else until,
         certificate=certificate,
         index=place,
         size=len(bundle.lists[name] or []) if name else None,

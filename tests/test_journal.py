@@ -1,4 +1,4 @@
-"""The journal of early erasures: no backup, dump or rebuilt catalogue brings back what was erased."""
+"""The journal of early erasures: nothing that is restored or rebuilt revives one."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ from archive.web import (
     gate,
     holds,
     login,
+    proof,
     recording,
     search,
     show,
@@ -37,6 +38,7 @@ BLUEPRINTS = (
     recording.pages,
     holds.pages,
     expiry.pages,
+    proof.pages,
     admin.pages,
 )
 

@@ -42,6 +42,19 @@ REASONS = {
     "case": _("complaint case"),
     "text": _("words"),
 }
+ERASURES = {
+    "private": _("Private call, not customer service"),
+    "art17": _("Request of the person (GDPR 17)"),
+    "mistake": _("Recorded or delivered by mistake"),
+}
+PLACES = {
+    "certificate": _("Signed lists"),
+    "keys": _("Encryption keys"),
+    "objects": _("Object store, every version"),
+    "catalogue": _("Catalogue"),
+    "index": _("Search index"),
+    "backup": _("Newest backup"),
+}
 CHANNELS = {"agent": _("Agent"), "customer": _("Customer")}
 
 # What happened and what can be done now, by the error's class; the rest by status.
