@@ -32,6 +32,34 @@ class Break:
     what: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One entry, as it is read. `detail` holds no names, numbers or content."""
+
+    id: int
+    at: datetime
+    actor_id: str
+    actor_kind: str
+    verb: str
+    recording_id: UUID | None
+    purpose: str | None
+    case_number: str | None
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Which entries are asked for; what is None does not matter. `to` is exclusive."""
+
+    recording_id: UUID | None = None
+    actor_id: str | None = None
+    verb: str | None = None
+    purpose: str | None = None
+    case_number: str | None = None
+    from_: datetime | None = None
+    to: datetime | None = None
+
+
 def append(
     connection: Connection,
     *,
@@ -125,6 +153,36 @@ def hashes(connection: Connection, numbers: Sequence[int]) -> dict[int, bytes]:
         {"n": list(numbers)},
     )
     return {row.chain_no: bytes(row.hash) for row in rows}
+
+
+def entries(
+    connection: Connection, asked: Asked, *, before: int | None = None, limit: int = 100
+) -> list[Entry]:
+    """Entries newest first; `before` is the id of the last one seen."""
+    conditions = ["true"]
+    values: dict[str, Any] = {"limit": limit}
+    for column, comparison, value in (
+        ("recording_id", "=", asked.recording_id),
+        ("actor_id", "=", asked.actor_id),
+        ("verb", "=", asked.verb),
+        ("purpose", "=", asked.purpose),
+        ("case_number", "=", asked.case_number),
+        ("at", ">=", asked.from_),
+        ("at", "<", asked.to),
+        ("id", "<", before),
+    ):
+        if value is not None:
+            name = f"v{len(values)}"
+            conditions.append(f"{column} {comparison} :{name}")
+            values[name] = value
+    rows = connection.execute(
+        text(
+            f"select {_COLUMNS} from audit_event where {' and '.join(conditions)} "  # noqa: S608
+            "order by id desc limit :limit"
+        ),
+        values,
+    ).mappings()
+    return [Entry(**row) for row in rows]
 
 
 def of_recording(connection: Connection, recording_id: UUID) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ import click
 from archive import (
     __version__,
     anchors,
+    audit,
     backup,
     keybackup,
     keyreport,
@@ -691,6 +692,48 @@ def audit_verify(assembly: Assembly, public_key: Path | None) -> None:
     for problem in checked.wrong:
         click.echo(f"  {problem}")
     sys.exit(1 if checked.wrong else 0)
+
+
+@audit_group.command(name="list")
+@click.option("--recording", type=click.UUID, help="Only of this recording.")
+@click.option("--user", "who", help="Only of this user or machine token, by name.")
+@click.option("--verb", help="Only of this action, as in the output.")
+@click.option("--since", help="Not before this RFC 3339 time.")
+@click.option("--limit", default=100, show_default=True, help="At most so many.")
+@click.option("--json", "as_json", is_flag=True, help="One object a line.")
+@_with_archive
+def audit_list(
+    assembly: Assembly,
+    recording: UUID | None,
+    who: str | None,
+    verb: str | None,
+    since: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Entries newest first: who opened a recording, what a user opened."""
+    names = {str(person.id): person.name for person in assembly.people.people()}
+    names |= {str(token.id): token.name for token in assembly.people.tokens()}
+    ids = [id for id, name in names.items() if name == who]
+    if who is not None and not ids:
+        raise click.ClickException(f"nobody is called {who}")
+    asked = audit.Asked(
+        recording_id=recording,
+        actor_id=ids[0] if ids else None,
+        verb=verb,
+        from_=moment(since) if since else None,
+    )
+    for entry in assembly.archive.read_audit(SYSTEM, asked, limit=limit):
+        facts = {
+            "at": entry.at.isoformat(),
+            "who": names.get(entry.actor_id, entry.actor_id),
+            "verb": entry.verb,
+            "recording": str(entry.recording_id) if entry.recording_id else None,
+            "purpose": entry.purpose,
+            "case": entry.case_number,
+        }
+        filled = (str(value) for value in facts.values() if value is not None)
+        click.echo(json.dumps(facts) if as_json else "  ".join(filled))
 
 
 @cli.group(name="expiry")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
@@ -205,3 +209,46 @@ def test_a_restart_without_a_loss_writes_nothing(archive: Archive, heads: Anchor
     heads.step()
     heads.restart()
     assert len(list(archive.store.list(anchors.PREFIX))) == 1
+
+
+def test_the_commands_check_the_log_and_tell_who_met_a_recording(
+    archive: Archive, heads: Anchors
+) -> None:
+    config = archive.config
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ARCHIVE_")} | {
+        "ARCHIVE_HOME": str(config.home),
+        "ARCHIVE_DATABASE_URL": config.database_url,
+        "ARCHIVE_STORE_URL": config.store_url,
+        "ARCHIVE_STORE_ACCESS_KEY": config.store_access_key,
+        "ARCHIVE_STORE_SECRET_KEY": config.store_secret_key,
+    }
+
+    def said(*words: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "archive.cli", "audit", *words],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    recording = uuid4()
+    with transaction(archive.engine) as connection:
+        audit.append(
+            connection, at=archive.now(), actor=SYSTEM, verb="open", recording_id=recording
+        )
+    entries(archive, 2)
+    heads.step()
+    code, output = said("list", "--recording", str(recording), "--json")
+    assert code == 0
+    (entry,) = (json.loads(line) for line in output.splitlines())
+    assert (entry["who"], entry["verb"], entry["recording"]) == ("system", "open", str(recording))
+    assert said("list", "--user", "nobody")[0] == 1
+    assert said("verify")[0] == 0
+    as_owner(archive, "update audit_event set verb = 'x' where chain_no = 1")
+    code, output = said("verify")
+    assert code == 1
+    assert "entry 1" in output
