@@ -468,9 +468,10 @@ def keys_group() -> None:
     """The root key, the recovery key, and key backups."""
 
 
-def _key_backups() -> KeyBackups:
+def _key_backups(*, lost_root: bool = False) -> KeyBackups:
     config = Config.from_env(os.environ)
-    return KeyBackups(open_keys(config), now=utc_now, keep_days=config.backup_days)
+    keys = open_keys(config, lost_root=lost_root)
+    return KeyBackups(keys, now=utc_now, keep_days=config.backup_days)
 
 
 _RECOVERY_KEY = click.option(
@@ -513,9 +514,15 @@ def keys_forget(dest: Path) -> None:
 
 
 @keys_group.command(name="rotate-root")
-def keys_rotate_root() -> None:
-    """Replace the root key; while everything runs, or to finish what broke off."""
-    done = rotation.rotate(_key_backups())
+@_RECOVERY_KEY
+def keys_rotate_root(recovery_key: Path | None) -> None:
+    """Replace the root key; while everything runs, or to finish what broke off.
+
+    The new one is made where ARCHIVE_ROOT_PROVIDER says. With --recovery-key the old one may be
+    lost: a token that broke, a Vault that is no more.
+    """
+    private = PrivateKey.load(recovery_key) if recovery_key else None
+    done = rotation.rotate(_key_backups(lost_root=private is not None), recovery=private)
     click.echo(f"The root key is {done.root}; {done.rewrapped} keys wrapped anew.")
     for path in done.backups:
         click.echo(f"  key backup {path}")
@@ -547,7 +554,7 @@ def keys_restore(file: Path, recovery_key: Path) -> None:
     found = keybackup.newest(file) if file.is_dir() else KeyBackup.read(file)
     contents = found.open(private)
     if found.header.kind == "root":
-        id = keybackup.restore_root(config.keys_dir, contents)
+        id = keybackup.restore_root(config.keys_dir, contents, made_at=found.header.made_at)
         open_keys(config)
         click.echo(f"Root key {id} is back.")
         return

@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid4
 
 from archive import retention
@@ -50,7 +49,7 @@ from archive.recovery import (
     PublicKey,
     sealed,
 )
-from archive.roots import ROOT_FILE, FileRootKey
+from archive.roots import ROOT_FILE, FileRootKey, RootKey
 
 REGISTER_FILE = "backups.json"
 LOCK_FILE = "backups.lock"
@@ -137,21 +136,27 @@ class KeyBackups:
                 raise RecoveryKeyUnusable(reason=f"{path} does not read back")
             _put(public_file, private.public.encode())
             copy = self.write_root_copy(self.keys.root)
-            KeyBackup.read(copy).open(private)
+            if copy is not None:
+                KeyBackup.read(copy).open(private)
             return private.public
 
     def public(self) -> PublicKey:
         """What backups are sealed to. RecoveryKeyMissing."""
         return PublicKey.load(self.keys.path / PUBLIC_FILE)
 
-    def write_root_copy(self, root: Any) -> Path:
+    def write_root_copy(self, root: RootKey) -> Path | None:
         """The root key sealed to the recovery key, written and read back; its file.
 
-        A copy that is whole already stays. RootKeyUnusable for a root that cannot be copied.
+        A copy that is whole already stays. A root that nobody can copy has none: instead each
+        key's file carries the key sealed to the recovery key, and what lacks that gets it here.
         """
-        if not isinstance(root, FileRootKey):
-            raise RootKeyUnusable(reason="a root key of this kind has no recovery copy")
         public = self.public()
+        if not isinstance(root, FileRootKey):
+            root.check()
+            if root.id == self.keys.root.id:
+                for name in self.keys.everything():
+                    self.keys.rewrap(name)
+            return None
         path = self.keys.path / RECOVERY_FOLDER / f"{root.id}.sealed"
         make_private(path.parent)
         remove_leftovers(path.parent)
@@ -413,10 +418,13 @@ def restore(
     return outcome
 
 
-def restore_root(folder: Path, contents: Contents) -> str:
-    """Puts a root key back from its recovery copy; its id. RootKeyUnusable where one is there."""
+def restore_root(folder: Path, contents: Contents, *, made_at: datetime) -> str:
+    """Puts a root key back from its recovery copy; its id. RootKeyUnusable where one is there.
+
+    `made_at` is the copy's time: the root is no younger.
+    """
     ((id, secret),) = contents.keys.items()
-    root = FileRootKey(secret)
+    root = FileRootKey(secret, made_at)
     if root.id != id:
         raise RootKeyUnusable(reason="its recovery copy holds another key")
     if not root.write(folder / ROOT_FILE):
@@ -443,7 +451,7 @@ def is_over(name: str, *, today: date) -> bool:
     return folder == "cohort" and day < today.isoformat()
 
 
-def _holds(path: Path, contents: Contents, root: FileRootKey | Any, public: PublicKey) -> bool:
+def _holds(path: Path, contents: Contents, root: RootKey, public: PublicKey) -> bool:
     """Whether the file is a backup of exactly this, sealed to this recovery key; read from disk."""
     try:
         backup = KeyBackup.read(path)

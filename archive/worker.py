@@ -32,6 +32,7 @@ from archive.errors import (
     IndexDamaged,
     KeyDestroyed,
     KeyMissing,
+    RootKeyAway,
     SealBroken,
     StoreUnavailable,
 )
@@ -45,6 +46,9 @@ INDEX_BATCH = 100
 IDLE_S = 0.5
 NIGHTLY = day_time(0, 10)  # Helsinki
 BACKUP = day_time(2, 10)  # Helsinki; after the night's run, so that what it erased goes at once
+
+# What comes back by itself: waited for, and never counted as a failure of a recording.
+AWAY = (CatalogueUnavailable, StoreUnavailable, RootKeyAway, DiskFull)
 
 log = logging.getLogger("archive.worker")
 
@@ -87,7 +91,7 @@ class Worker:
         while not self._stop.is_set():
             try:
                 busy = step()
-            except (CatalogueUnavailable, StoreUnavailable, DiskFull) as error:
+            except AWAY as error:
                 log.warning("%s; trying again", type(error).__name__)
                 self._stop.wait(2)
                 continue
@@ -248,7 +252,7 @@ def describe_claimed(archive: Archive, describer: Describer, recording: Recordin
     """Describes a claimed recording and gives it back, forward or to try again later."""
     try:
         describer.describe(recording)
-    except (StoreUnavailable, CatalogueUnavailable, DiskFull):
+    except AWAY:
         _later(archive, recording, wait_s=5, counts=False)
         raise
     except (KeyDestroyed, KeyMissing, SealBroken) as error:
@@ -311,6 +315,8 @@ def index_batch(archive: Archive) -> bool:
         log.warning("index of %s damaged: rebuilding", error.facts["month"])
         archive.rebuild_month(str(error.facts["month"]))
         return True
+    except RootKeyAway:
+        raise
     except Exception as error:
         log.error("index: %s in %s", type(error).__name__, _place(error))
         _index_later(archive, [r.id for r in due if r.id not in unreadable])

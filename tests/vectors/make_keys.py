@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-from archive.keys import FileRootKey
 from archive.recovery import Contents, Header, PrivateKey, PublicKey, X25519PrivateKey, sealed
+from archive.roots import FileRootKey
 
 FILE = Path(__file__).parent / "keys" / "backup-1.json"
 
