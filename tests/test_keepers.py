@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,11 @@ from archive.errors import (
     RotationStopped,
     SealBroken,
 )
-from archive.keepers import KeptRoot
+from archive.keepers import KeptRoot, Providers
 from archive.keybackup import KeyBackups
 from archive.keys import KeysDirectory
 from archive.recovery import KeyBackup, PrivateKey
+from archive.roots import FileRoots
 from tests.clock import Clock
 from tests.root_keepers import PIN, Bao, Token
 
@@ -547,3 +549,34 @@ def test_a_copy_for_the_recovery_key_opens_under_its_own_name_only(
         keys.open_key(NAMES[1], sealed, by=private)
     with pytest.raises(SealBroken):
         keys.open_key(NAMES[0], sealed[:40], by=private)
+
+
+# -- the keeper goes away while everything runs ----------------------------------------
+
+
+def test_keys_in_memory_outlast_their_keeper_for_the_time_of_the_cache_and_no_longer(
+    everywhere: Installation, bao: Bao
+) -> None:
+    everywhere.move_to("transit")
+    config = everywhere.config()
+    providers, now = Providers(config), [1000.0]
+    everywhere.open().ensure(NAMES[0])
+    opened = KeysDirectory(
+        config.keys_dir,
+        root=FileRoots(config.keys_dir, providers),
+        cache_s=60,
+        monotonic=lambda: now[0],
+    )
+    key = opened.get(NAMES[0])
+    bao.seal()
+    try:
+        now[0] += 59
+        assert opened.get(NAMES[0]) == key
+        now[0] += 2
+        with pytest.raises(RootKeyAway) as caught:
+            opened.get(NAMES[0])
+        assert (caught.value.status, caught.value.retry_after_s) == (503, 5)
+    finally:
+        bao.unseal()
+    time.sleep(1.1)  # for so long nobody asks again
+    assert opened.get(NAMES[0]) == key
