@@ -18,7 +18,17 @@ from typing import Any, TypeVar
 
 import click
 
-from archive import __version__, audit, backup, keybackup, keyreport, rebuild, retention, rotation
+from archive import (
+    __version__,
+    audit,
+    backup,
+    keybackup,
+    keyreport,
+    rebuild,
+    retention,
+    rotation,
+    surroundings,
+)
 from archive.archive import SYSTEM, complete_descriptor
 from archive.assembly import Assembly, assemble, utc_now, with_parts
 from archive.config import Config, describe_settings
@@ -112,6 +122,7 @@ def web(die_with: int | None) -> None:
     from archive.server import serve
 
     _die_with(die_with)
+    surroundings.keep_out_of_core_files()
     config = with_parts(Config.from_env(os.environ))
     serve(config)
 
@@ -126,6 +137,7 @@ def worker(die_with: int | None, until_idle: bool) -> None:
     from archive import worker as working
 
     _die_with(die_with)
+    surroundings.keep_out_of_core_files()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     with _assembled(pool_size=12) as assembly:
         if until_idle:
@@ -483,7 +495,8 @@ _RECOVERY_KEY = click.option(
 @click.option("--json", "as_json", is_flag=True)
 def keys_status(as_json: bool) -> None:
     """Say which key backups exist, until when, and what destroyed keys they could still open."""
-    report = keyreport.report(_key_backups())
+    days = Config.from_env(os.environ).root_rotation_days
+    report = keyreport.report(_key_backups(), days=days, now=utc_now())
     click.echo(json.dumps(report) if as_json else "\n".join(keyreport.lines(report)))
     sys.exit(0 if report["good"] else 1)
 
@@ -718,6 +731,7 @@ def doctor(assembly: Assembly) -> None:
     """Look at the installation; say what is wrong or unsafe, and what to do."""
     from archive import checkup
 
+    surroundings.keep_out_of_core_files()
     findings = checkup.look(assembly)
     for finding in findings:
         click.echo(

@@ -11,7 +11,6 @@ Knows the keys directory and its backups; nothing of recordings or of the catalo
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -31,13 +30,11 @@ from archive.errors import (
     RootKeyUnusable,
 )
 from archive.keyfiles import (
-    NEW,
     locked,
     make_private,
     overwrite_and_unlink,
+    put,
     remove_leftovers,
-    sync_folder,
-    write_durably,
 )
 from archive.keys import KeysDirectory
 from archive.recovery import (
@@ -461,13 +458,8 @@ def _holds(path: Path, contents: Contents, root: RootKey, public: PublicKey) -> 
 
 
 def _put(path: Path, content: bytes) -> None:
-    """Writes a file in the place of any other of the name: whole or not at all, durably."""
-    temporary = path.with_name(f"{NEW}{os.urandom(8).hex()}")
+    """As `keyfiles.put`; KeyBackupUnusable names the file where that fails."""
     try:
-        write_durably(temporary, content)
-        temporary.replace(path)
+        put(path, content)
     except OSError as error:
         raise KeyBackupUnusable(path=path, reason=str(error.strerror)) from None
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from archive import audit, backup, catalogue, openings, retention
+from archive.alarms import Alarm, Alarms
 from archive.archive import SYSTEM, Archive
 from archive.db import transaction
 from archive.describing import Describer
@@ -37,7 +38,9 @@ from archive.errors import (
     StoreUnavailable,
 )
 from archive.expiry import last_finished
+from archive.keybackup import KeyBackups
 from archive.model import Recording
+from archive.rootwatch import RootWatch
 
 WORKER_LOCK = 7_401  # pg advisory lock class; the second half is the worker's number
 INDEXER_LOCK = 7_401_004
@@ -56,8 +59,23 @@ log = logging.getLogger("archive.worker")
 class Worker:
     """Threads over one archive: indexing, describing, chaining the audit log, the night."""
 
-    def __init__(self, archive: Archive, *, describers: int = 2) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        *,
+        describers: int = 2,
+        hear: Callable[[Alarm], None] = lambda alarm: None,
+    ) -> None:
+        """`hear` is told of each alarm that begins to ring, in the thread that noticed."""
         self._archive = archive
+        self._hear = hear
+        config = archive.config
+        self._root = RootWatch(
+            KeyBackups(archive.keys, now=archive.now, keep_days=config.backup_days),
+            Alarms(archive.keys.path, self._ring),
+            days=config.root_rotation_days,
+            now=archive.now,
+        )
         self._describers = describers
         self._stop = threading.Event()
         self._number = random.SystemRandom().randrange(1, 2**31)
@@ -71,6 +89,7 @@ class Worker:
             self._start(f"describe-{n}", self._describe_loop)
         self._start("chain", lambda: self._loop(self._chain_once, idle_s=1.0))
         self._start("night", lambda: self._loop(self._night_once, idle_s=30.0))
+        self._start("root", lambda: self._loop(self._root_once, idle_s=60.0))
         if self._archive.config.backup_dir:
             self._start("backup", lambda: self._loop(self._backup_once, idle_s=60.0))
         while not self._stop.wait(0.5):
@@ -210,6 +229,18 @@ class Worker:
             log.error("expiry did not run: %s", error.message)
             self._stop.wait(60)
         return False
+
+    # -- the root key ----------------------------------------------------------------
+
+    def _root_once(self) -> bool:
+        done = self._root.look()
+        if done is not None:
+            log.info("root key %s is in use, %d keys wrapped anew", done.root, done.rewrapped)
+        return False
+
+    def _ring(self, alarm: Alarm) -> None:
+        log.error("alarm %s: %s", alarm.name, alarm.reason)
+        self._hear(alarm)
 
     # -- backups ---------------------------------------------------------------------
 

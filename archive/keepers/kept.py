@@ -50,7 +50,19 @@ class Keeper(Protocol):
         ...
 
     def describe(self) -> str:
-        """What is used, for an administrator: product and place, no secret."""
+        """Where it is, for an administrator; no secret."""
+        ...
+
+    def product(self) -> str:
+        """Whose product it is, as far as it says so."""
+        ...
+
+    def renew(self) -> None:
+        """Prolongs what lets us in, where that runs out."""
+        ...
+
+    def runs_out_s(self) -> int | None:
+        """Seconds until what lets us in ends for good; None where it does not."""
         ...
 
 
@@ -150,6 +162,14 @@ class KeptRoot:
     def describe(self) -> str:
         """See Keeper."""
         return self._keeper.describe()
+
+    def product(self) -> str:
+        """See Keeper."""
+        return self._keeper.product()
+
+    def runs_out_s(self) -> int | None:
+        """Seconds until its keeper lets us in no more; None where that is not foreseen."""
+        return self._keeper.runs_out_s()
 
 
 def _check_context(id: str) -> bytes:

@@ -103,7 +103,18 @@ class Pkcs11Keeper:
 
     def describe(self) -> str:
         """See Keeper."""
-        return f"token {self._token} ({self._module.product()})"
+        return f"token {self._token}"
+
+    def product(self) -> str:
+        """See Keeper."""
+        return self._module.product()
+
+    def renew(self) -> None:
+        """A PIN does not run out."""
+
+    def runs_out_s(self) -> int | None:
+        """Never."""
+        return None
 
     def _use(self, token: str, action: Callable[[Any], T]) -> T:
         """The action in a session of the token; once more in a fresh one where it was lost."""

@@ -74,9 +74,7 @@ class Providers:
     def keep_alive(self) -> None:
         """Has what is used of the keepers prolonged, where that runs out."""
         for keeper in self._keepers.values():
-            renew = getattr(keeper, "renew", None)
-            if renew is not None:
-                renew()
+            keeper.renew()
 
     def _keeper(self, name: str) -> Keeper:
         if name not in self._keepers:

@@ -138,6 +138,12 @@ class TransitKeeper:
         """See Keeper."""
         return f"transit engine {self._place.mount} at {self._place.url}"
 
+    def product(self) -> str:
+        """See Keeper. Both say how they are sealed; OpenBao names a commit, Vault a build."""
+        found = self._call(lambda client: client.seal_status)
+        is_bao = "commit_date" in found and "build_date" not in found
+        return f"{'OpenBao' if is_bao else 'another'} {found.get('version', '')}".strip()
+
     def renew(self) -> None:
         """Prolongs the token where it runs out. RootKeyUnusable as for any other verb."""
 
