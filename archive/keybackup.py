@@ -394,6 +394,9 @@ def restore(
     over. A key of the same name that is another one stays as it is, and is named.
     """
     outcome, conflicts = Restored(), []
+    public = keys.path / PUBLIC_FILE
+    if not public.exists():  # first: what is put back may carry a copy for it
+        _put(public, private.public.encode())
     for name in contents.destroyed:
         keys.destroy(name)  # the tombstone: the name is never used again
     for name, key in contents.keys.items():
@@ -408,9 +411,6 @@ def restore(
         else:
             outcome.restored += new
             outcome.present += not new
-    public = keys.path / PUBLIC_FILE
-    if not public.exists():
-        _put(public, private.public.encode())
     outcome.conflicts = tuple(conflicts)
     return outcome
 

@@ -273,9 +273,8 @@ class KeysDirectory:
         return wrapped_under == root.id and self._is_covered(root, raw)
 
     def _is_covered(self, root: RootKey, raw: bytes) -> bool:
-        public = self._recovery_of(root)
-        copy = json.loads(raw).get("recovery")
-        return public is None or (copy is not None and copy["id"] == public.id)
+        public, copy = self._recovery_of(root), _recovery_copy(raw)
+        return public is None or (copy is not None and copy[0] == public.id)
 
     def _recovery_of(self, root: RootKey) -> PublicKey | None:
         """What each file carries a copy for: where its root cannot be copied itself."""
@@ -287,10 +286,10 @@ class KeysDirectory:
         try:
             return self._open_file(name, raw)[0]
         except RootKeyUnusable:
-            copy = json.loads(raw).get("recovery")
-            if recovery is None or copy is None or copy["id"] != recovery.public.id:
+            copy = _recovery_copy(raw)
+            if recovery is None or copy is None or copy[0] != recovery.public.id:
                 raise
-            return open_key(name, base64.b64decode(copy["sealed"]), by=recovery)
+            return open_key(name, copy[1], by=recovery)
 
     def wrapped_under(self, name: str) -> str | None:
         """Id of the root that the key's file needs; None where there is no file."""
@@ -480,6 +479,15 @@ class _Cache:
 
 def _base64(raw: bytes) -> str:
     return base64.b64encode(raw).decode("ascii")
+
+
+def _recovery_copy(raw: bytes) -> tuple[str, bytes] | None:
+    """Id of the recovery key for which a key's file carries a copy, and the copy."""
+    try:
+        copy = json.loads(raw).get("recovery")
+        return copy and (str(copy["id"]), base64.b64decode(copy["sealed"], validate=True))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise SealBroken(reason=seal.Broken.KEY_FILE) from None
 
 
 def _key_fields(raw: bytes, name: str) -> dict[str, Any]:

@@ -20,7 +20,12 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MODULE = next(
-    (p for p in Path("/usr/lib").glob("**/softhsm/libsofthsm2.so")), Path("libsofthsm2.so missing")
+    (
+        path
+        for pattern in ("softhsm/libsofthsm2.so", "*/softhsm/libsofthsm2.so")
+        for path in Path("/usr/lib").glob(pattern)
+    ),
+    Path("/libsofthsm2.so/is/missing"),
 )
 PIN = "84712093"
 

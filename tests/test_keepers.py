@@ -526,6 +526,28 @@ def test_keys_made_before_the_recovery_key_get_their_copies_when_it_is_made_or_r
         _open_without_the_root(opened, PrivateKey.load(tmp_path / "1.key"))
 
 
+def test_with_the_recovery_key_a_root_that_still_answers_is_destroyed_all_the_same(
+    everywhere: Installation, private: PrivateKey, token: Token, tmp_path: Path
+) -> None:
+    there = len(token.objects())
+    for provider in ("pkcs11", "file"):
+        everywhere.move_to(provider)
+        everywhere.run("rotate-root", "--recovery-key", str(tmp_path / "offline.key"))
+        assert len(token.objects()) == there + (provider == "pkcs11")
+
+
+def test_a_damaged_copy_for_the_recovery_key_is_called_damage(
+    kept: Installation, tmp_path: Path
+) -> None:
+    opened = kept.open()
+    backups_of(opened).make_recovery_key(tmp_path / "offline.key")
+    file = opened.path / NAMES[0]
+    fields = json.loads(file.read_bytes())
+    file.write_bytes(json.dumps({**fields, "recovery": {"id": 1}}).encode())
+    with pytest.raises(SealBroken, match="key file"):
+        opened.recoverable(NAMES[0])
+
+
 def test_a_destroyed_key_is_open_to_no_recovery_key(kept: Installation, tmp_path: Path) -> None:
     opened = kept.open()
     backups_of(opened).make_recovery_key(tmp_path / "offline.key")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from archive import keys, rootwatch, rotation
+from archive import keys, rootwatch, rotation, worker
 from archive.alarms import Alarm, Alarms
 from archive.archive import Archive
 from archive.config import Config
@@ -198,6 +198,24 @@ def test_an_alarm_keeps_its_beginning_and_a_damaged_list_is_an_alarm(tmp_path: P
     assert alarms.clear("a") and not alarms.clear("a")
     (tmp_path / "alarms.json").write_text("{")
     assert [a.name for a in alarms.standing()] == ["alarms-unreadable"]
+
+
+def test_the_worker_replaces_an_old_root_tells_who_listens_and_goes_on(
+    archive: Archive, clock: Clock, heard: list[Alarm], tmp_path: Path
+) -> None:
+    made_at = archive.keys.root.made_at
+    assert made_at is not None
+    clock.set(made_at + YEAR)
+    working = worker.Worker(archive, hear=heard.append)
+    assert working._root_once() is False
+    assert [alarm.name for alarm in heard] == [ROTATION]
+    backups = KeyBackups(archive.keys, now=clock, keep_days=35)
+    backups.make_recovery_key(tmp_path / "offline.key")
+    backups.back_up(tmp_path / "dest")
+    first = archive.keys.root.id
+    clock.advance(timedelta(hours=1))
+    working._root_once()
+    assert archive.keys.root.id != first and ringing(archive.keys) == {}
 
 
 # -- where it is seen ------------------------------------------------------------------

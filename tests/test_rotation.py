@@ -287,9 +287,12 @@ def test_a_restore_never_replaces_another_key_of_the_name(
     assert new.get("installation/reference") == kept
 
 
-def test_a_key_backup_of_the_first_format_stays_readable() -> None:
-    """tests/vectors/keys/backup-1.json: written by the first version, never changed."""
-    vector = json.loads((ROOT / "tests" / "vectors" / "keys" / "backup-1.json").read_text())
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_key_backup_of_every_format_stays_readable(version: int) -> None:
+    """tests/vectors/keys/backup-N.json: written once by the first program of that version."""
+    file = ROOT / "tests" / "vectors" / "keys" / f"backup-{version}.json"
+    vector = json.loads(file.read_text())
+    assert bytes.fromhex(vector["backup"])[4] == version
     key = recovery.X25519PrivateKey.from_private_bytes(bytes.fromhex(vector["private"]))
     private = PrivateKey(recovery.PublicKey.of(key.public_key()), key)
     backup = KeyBackup.parse(bytes.fromhex(vector["backup"]), where="the vector")

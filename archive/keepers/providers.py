@@ -62,12 +62,15 @@ class Providers:
     def destroy(self, path: Path, *, lost: bool = False) -> None:
         """Destroys the root key that the file holds or names, then the file; idempotent.
 
-        With `lost`, a keeper that no longer answers for it is not asked.
+        With `lost`, a keeper that cannot be asked to, or will not, is let off.
         """
-        if path.exists() and not lost:
-            root = self.load(path)
+        try:
+            root = self.load(path) if path.exists() else None
             if isinstance(root, KeptRoot):
                 root.destroy()
+        except (RootKeyUnusable, BadSetting):
+            if not lost:
+                raise
         # A crash here leaves a file that names a key which is no more; the next call removes it.
         overwrite_and_unlink(path)
 
