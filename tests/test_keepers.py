@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ from archive.errors import (
     RotationStopped,
     SealBroken,
 )
-from archive.keepers import KeptRoot, Providers
+from archive.keepers import KeptRoot, Providers, transit
 from archive.keybackup import KeyBackups
 from archive.keys import KeysDirectory
 from archive.recovery import KeyBackup, PrivateKey
@@ -574,6 +575,33 @@ def test_a_copy_for_the_recovery_key_opens_under_its_own_name_only(
 
 
 # -- the keeper goes away while everything runs ----------------------------------------
+
+
+def test_an_engine_that_hangs_keeps_one_asker_waiting_and_not_all(
+    everywhere: Installation, bao: Bao, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transit, "TIMEOUT_S", (0.5, 1.0))
+    everywhere.move_to("transit")
+    opened = everywhere.open()
+    key = opened.ensure(NAMES[0])
+
+    def ask(_: int) -> float:
+        begun = time.monotonic()
+        with pytest.raises(RootKeyAway):
+            opened.get(NAMES[0])
+        return time.monotonic() - begun
+
+    bao.process.send_signal(signal.SIGSTOP)
+    try:
+        ask(0)
+        time.sleep(1.1)
+        with ThreadPoolExecutor(8) as threads:
+            waited = sorted(threads.map(ask, range(8)))
+        assert waited[-1] > 0.9 and waited[-2] < 0.5
+    finally:
+        bao.process.send_signal(signal.SIGCONT)
+    time.sleep(1.1)
+    assert opened.get(NAMES[0]) == key
 
 
 def test_keys_in_memory_outlast_their_keeper_for_the_time_of_the_cache_and_no_longer(

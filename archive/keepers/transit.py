@@ -78,6 +78,7 @@ class TransitKeeper:
         self._lock = threading.Lock()
         self._client: tuple[int, Any] | None = None
         self._failed: tuple[float, str] | None = None
+        self._trying = threading.Lock()
 
     def make(self) -> dict[str, str]:
         """See Keeper: a key that cannot be exported or backed up in plain text."""
@@ -175,8 +176,17 @@ class TransitKeeper:
     def _call(self, action: Callable[[Any], T]) -> T:
         """The engine's answer. No message of the client is passed on: it may quote requests."""
         failed = self._failed
-        if failed is not None and self._monotonic() < failed[0]:
+        if failed is None:
+            return self._answered(action)
+        # While it is away one at a time finds out whether it still is; nobody else waits for that.
+        if self._monotonic() < failed[0] or not self._trying.acquire(blocking=False):
             raise RootKeyAway(reason=failed[1])
+        try:
+            return self._answered(action)
+        finally:
+            self._trying.release()
+
+    def _answered(self, action: Callable[[Any], T]) -> T:
         try:
             answer = action(self._opened())
         except said.InvalidRequest:
