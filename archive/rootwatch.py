@@ -105,7 +105,7 @@ def standing(keys: KeysDirectory, *, days: int, now: datetime) -> tuple[Alarm, .
 
 
 def state(keys: KeysDirectory) -> str:
-    """ "ok", "away" where it will come back by itself, or "unusable"."""
+    """One of: ok, away (it may come back by itself), unusable."""
     try:
         keys.root.check()
     except RootKeyUnusable as error:
@@ -140,8 +140,7 @@ def findings(keys: KeysDirectory, *, days: int, now: datetime) -> Iterator[tuple
             "Run `archive keys backup DEST`.",
         )
     for alarm in standing(keys, days=days, now=now):
-        if not rotation.is_unfinished(keys.path) or alarm.name != ROTATION:
-            yield "BAD", f"alarm {alarm.name} since {alarm.since:%Y-%m-%d}: {alarm.reason}", ""
+        yield "BAD", f"alarm {alarm.name} since {alarm.since:%Y-%m-%d}: {alarm.reason}", ""
 
 
 def _kept(root: KeptRoot, old: str) -> Iterator[tuple[str, str, str]]:

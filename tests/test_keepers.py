@@ -171,13 +171,28 @@ def test_a_key_file_under_another_name_is_damaged_not_a_lost_root(kept: Installa
 
 def test_a_child_of_a_fork_uses_the_token_by_itself(everywhere: Installation) -> None:
     everywhere.move_to("pkcs11")
-    opened = everywhere.open()
-    key = opened.ensure(NAMES[0])
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if opened.get(NAMES[0]) == key and opened.ensure(NAMES[1]) else 1)
-    assert os.waitpid(child, 0)[1] == 0
-    assert opened.get(NAMES[0]) == key and opened.get(NAMES[1])
+    code = """
+import os
+from archive import keys
+from archive.config import Config
+opened = keys.open_keys(Config.from_env(os.environ))
+key = opened.ensure("cohort/2027-11-24")
+child = os.fork()
+if child == 0:
+    made = opened.ensure("cohort/2027-11-25")
+    os._exit(0 if opened.get("cohort/2027-11-24") == key and len(made) == 32 else 1)
+assert os.waitpid(child, 0)[1] == 0
+assert opened.get("cohort/2027-11-24") == key and opened.get("cohort/2027-11-25")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, **everywhere.environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 # -- a root that cannot be used --------------------------------------------------------
@@ -255,6 +270,27 @@ def test_a_library_that_is_none_is_named(everywhere: Installation, tmp_path: Pat
     with pytest.raises(RootKeyUnusable, match=r"x\.so is not a PKCS#11 library"):
         everywhere.open()
     assert not (everywhere.home / "keys" / "root.key").exists()
+
+
+@pytest.mark.parametrize(
+    ("provider", "module", "package"),
+    [("pkcs11", "pkcs11", "python-pkcs11"), ("transit", "hvac", "hvac")],
+)
+def test_where_its_package_is_not_installed_the_start_says_which(
+    provider: str, module: str, package: str, everywhere: Installation
+) -> None:
+    everywhere.move_to(provider)
+    code = f"import sys; sys.modules[{module!r}] = None; from archive.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "keys", "status"],
+        cwd=ROOT,
+        env={**os.environ, **everywhere.environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 33
+    assert f"{package} is not installed. Run: pip install '{package}>=" in done.stderr
 
 
 def test_a_sealed_vault_stops_the_start_and_harms_nothing(
@@ -405,15 +441,18 @@ def _open_without_the_root(opened: KeysDirectory, private: PrivateKey) -> dict[s
 KILLED = """
 import os, signal, sys
 from datetime import UTC, datetime
+from pathlib import Path
 from archive import keys, rotation
 from archive.config import Config
 from archive.keybackup import KeyBackups
-opened = keys.open_keys(Config.from_env(os.environ))
+from archive.recovery import PrivateKey
+private = PrivateKey.load(Path(sys.argv[2])) if sys.argv[2:] else None
+opened = keys.open_keys(Config.from_env(os.environ), lost_root=private is not None)
 def step(name):
     if name == sys.argv[1]:
         os.kill(os.getpid(), signal.SIGKILL)
 now = lambda: datetime(2026, 11, 24, 12, tzinfo=UTC)
-rotation.rotate(KeyBackups(opened, now=now, keep_days=35), step=step)
+rotation.rotate(KeyBackups(opened, now=now, keep_days=35), recovery=private, step=step)
 """
 WAYS = (("file", "pkcs11"), ("pkcs11", "transit"), ("transit", "file"))
 
@@ -492,6 +531,30 @@ def test_a_lost_keeper_is_replaced_by_the_recovery_key_and_every_key_is_there(
     everywhere.run("rotate-root", "--recovery-key", str(tmp_path / "offline.key"))
     assert all_keys(everywhere.open()) == before
     assert everywhere.open().root.provider == "file"
+    assert not rotation.is_unfinished(everywhere.home / "keys")
+
+
+@pytest.mark.parametrize("step", ["new root", "in use", "rewrapped one", "switched"])
+def test_the_replacement_of_a_lost_keeper_is_finished_after_a_kill(
+    step: str, everywhere: Installation, private: PrivateKey, tmp_path: Path
+) -> None:
+    everywhere.move_to("pkcs11")
+    rotation.rotate(backups_of(everywhere.open()))
+    opened = everywhere.open()
+    before = all_keys(opened)
+    assert isinstance(opened.root, KeptRoot)
+    opened.root.destroy()
+    everywhere.move_to("transit")
+    offline = str(tmp_path / "offline.key")
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, step, offline],
+        cwd=ROOT,
+        env={**os.environ, **everywhere.environment},
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    everywhere.run("rotate-root", "--recovery-key", offline)
+    assert all_keys(everywhere.open()) == before
     assert not rotation.is_unfinished(everywhere.home / "keys")
 
 

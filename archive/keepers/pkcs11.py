@@ -22,7 +22,7 @@ try:
     from pkcs11 import exceptions as said
 except ImportError:
     raise RootKeyUnusable(
-        reason="PKCS#11 is not installed. Run: pip install 'contact-archive[pkcs11]'"
+        reason="python-pkcs11 is not installed. Run: pip install 'python-pkcs11>=0.10'"
     ) from None
 
 T = TypeVar("T")

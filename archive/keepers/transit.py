@@ -26,9 +26,7 @@ try:
     import requests
     from hvac import exceptions as said
 except ImportError:
-    raise RootKeyUnusable(
-        reason="the client of Vault is not installed. Run: pip install 'contact-archive[vault]'"
-    ) from None
+    raise RootKeyUnusable(reason="hvac is not installed. Run: pip install 'hvac>=2.4'") from None
 
 T = TypeVar("T")
 TIMEOUT_S = (2.0, 5.0)  # to connect, to answer
