@@ -16,9 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from archive.errors import ArchiveError, RotationStopped
+from archive.errors import ArchiveError, BadSetting, RootKeyUnusable, RotationStopped
 from archive.keybackup import KeyBackups
-from archive.keyfiles import sync_folder
+from archive.keyfiles import overwrite_and_unlink, sync_folder
 from archive.recovery import PrivateKey
 from archive.roots import NEXT_ROOT_FILE, ROOT_FILE
 
@@ -81,7 +81,10 @@ class _Rotation:
     def run(self) -> Rotated:
         if self._old.exists() and not self._next.exists():
             self._destroy_old()  # all that was left to do
-            return Rotated(self._keys.root.id, 0, ())
+            if self._recovery is None or self._is_usable(self._root):
+                return Rotated(self._keys.root.id, 0, ())
+        if self._recovery is not None:
+            self._give_up_lost()
         if not self._backups.destinations() and self._recovery is None:
             raise RotationStopped(
                 reason="key backups go nowhere yet. Run: archive keys backup DEST"
@@ -95,6 +98,23 @@ class _Rotation:
             rewrapped += self._rewrap()
         self._destroy_old()
         return Rotated(self._keys.root.id, rewrapped, written)
+
+    def _give_up_lost(self) -> None:
+        """A new root that was lost before it took the old one's place is not waited for.
+
+        What was wrapped under it already is opened by its copies for the recovery key.
+        """
+        for path in (self._fresh, self._next):
+            if path.exists() and not self._is_usable(path):
+                with self._keys.exclusive():
+                    overwrite_and_unlink(path)
+
+    def _is_usable(self, path: Path) -> bool:
+        try:
+            self._keys.providers.load(path).check()
+        except (RootKeyUnusable, BadSetting):
+            return False
+        return True
 
     def _bring_in(self) -> None:
         """A new root; its recovery copy written and read back; only then is it used."""

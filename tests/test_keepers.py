@@ -558,6 +558,32 @@ def test_the_replacement_of_a_lost_keeper_is_finished_after_a_kill(
     assert not rotation.is_unfinished(everywhere.home / "keys")
 
 
+@pytest.mark.parametrize("step", ["recovery copy", "in use", "rewrapped one", "switched"])
+def test_a_keeper_lost_in_the_middle_of_the_move_to_it_loses_no_key(
+    step: str, everywhere: Installation, private: PrivateKey, tmp_path: Path
+) -> None:
+    before = all_keys(everywhere.open())
+    everywhere.move_to("transit")
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, step],
+        cwd=ROOT,
+        env={**os.environ, **everywhere.environment},
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    folder = everywhere.home / "keys"
+    new = next(p for p in (folder / "root.fresh", folder / "root.next", folder / "root.key")
+               if p.exists() and b"transit" in p.read_bytes())  # fmt: skip
+    lost = everywhere.open().providers.load(new)
+    assert isinstance(lost, KeptRoot)
+    lost.destroy()
+    everywhere.move_to("pkcs11")
+    everywhere.run("rotate-root", "--recovery-key", str(tmp_path / "offline.key"))
+    opened = everywhere.open()
+    assert all_keys(opened) == before and opened.root.provider == "pkcs11"
+    assert not rotation.is_unfinished(folder)
+
+
 def test_a_key_backup_is_restored_under_a_root_of_any_provider(
     everywhere: Installation, private: PrivateKey, tmp_path: Path
 ) -> None:
