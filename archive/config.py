@@ -116,6 +116,12 @@ class Config:
     backup_days: int = setting(
         35, "how long dumps and key backups are kept, days, at most 35", _positive
     )
+    retention: tuple[str, ...] = setting(
+        (),
+        "periods shorter than a year: line:NAME=DAYS, kind:call=DAYS or kind:email=DAYS; a line's "
+        "goes first; see `archive retention preview`",
+        _words,
+    )
     default_language: str = setting("fi", "language of the pages before a choice: fi or en", _text)
     corpus: str = setting("../shared/corpus", "folder that `make corpus` reads", _text)
 

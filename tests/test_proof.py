@@ -418,8 +418,9 @@ def test_proofs_are_for_data_protection_and_administration(archive: Archive) -> 
 # -- the commands, and the page for outsiders ------------------------------------------
 
 
-def command(archive: Archive, *words: str) -> Any:
+def command(archive: Archive, *words: str, **more: str) -> Any:
     settings = {k: v for k, v in environment(archive.config).items() if k.startswith("ARCHIVE_")}
+    settings |= more
     return CliRunner().invoke(cli.cli, words, env=settings)
 
 

@@ -25,6 +25,7 @@ from archive.web import (
     login,
     proof,
     recording,
+    rules,
     search,
     show,
     verify,
@@ -40,6 +41,7 @@ BLUEPRINTS = (
     expiry.pages,
     proof.pages,
     admin.pages,
+    rules.pages,
 )
 
 
