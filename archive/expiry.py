@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Engine, text
 
-from archive import audit, catalogue, holds, journal, proofs, retention
+from archive import audit, catalogue, holds, housekeeping, journal, proofs, retention
 from archive.catalogue import DueDay
 from archive.config import Config
 from archive.db import transaction
@@ -319,6 +319,7 @@ def _finish(
     # The certificate is durable in the store before the run is called finished.
     _keep(means.vault, run_id, certificate, ids)
     with transaction(means.engine) as connection:
+        housekeeping.tidy(connection, now=now)
         connection.execute(
             text("""update expiry_run set finished_at = :now, certificate = cast(:c as jsonb)
                 where run = :run"""),
