@@ -324,7 +324,7 @@ def _moment(text: str | None) -> datetime | None:
 
 
 @cli.command()
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--dry-run", is_flag=True, help="Only say what would go, now and each coming day.")
 @click.option("--json", "as_json", is_flag=True)
 @_with_archive
 def expire(assembly: Assembly, dry_run: bool, as_json: bool) -> None:
@@ -338,6 +338,9 @@ def expire(assembly: Assembly, dry_run: bool, as_json: bool) -> None:
             f"failed {len(done['failed'])}; days closed: "
             + (", ".join(done["cohorts_closed"]) or "none")
         )
+        for night in done.get("coming", ()):
+            kept = f", {night['held']} held stay" if night["held"] else ""
+            click.echo(f"  {night['day']}: {night['due']} will be destroyed{kept}")
     sys.exit(1 if done["failed"] else 0)
 
 

@@ -492,7 +492,22 @@ def _preview(connection: Connection, now: datetime) -> dict[str, Any]:
         "failed": [],
         "cohorts_closed": [day.isoformat() for day in days],
         "certificate": None,
+        "coming": _coming(connection, now),
     }
+
+
+def _coming(connection: Connection, now: datetime) -> list[dict[str, Any]]:
+    """What goes in each coming night by its day, tonight's first; `held` of each day stays."""
+    rows = connection.execute(
+        text("""select day, count(*) filter (where not kept) as due,
+                count(*) filter (where kept) as held
+            from (select cohort as day,
+                    exists (select from hold where recording_id = recording.id) as kept
+                from recording where expires_at > :now) as live
+            group by day order by day"""),
+        {"now": now},
+    )
+    return [{"day": row.day.isoformat(), "due": row.due, "held": row.held} for row in rows]
 
 
 def last_finished(connection: Connection) -> datetime | None:
