@@ -97,7 +97,7 @@ OBJECTS = (
     Kept("recordings/", "sealed originals, renditions, later envelopes, envelopes of holds", YEAR,
          "the nightly run deletes every version"),
     Kept("certificates/", "certificates and lists of random ids", GOOD, "never: it is the proof"),
-    Kept("erasures/", "the journal of early erasures: random ids, dates, reasons", GOOD,
+    Kept("journal/", "the journal of early erasures: random ids, dates, reasons", GOOD,
          "never: it is the proof"),
 )  # fmt: skip
 

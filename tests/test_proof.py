@@ -283,14 +283,14 @@ def test_a_journal_entry_that_is_missing_or_forged_is_found_and_a_forged_one_era
     gone, kept = deliver(archive, "1"), deliver(archive, "2")
     archive.erase(READER, gone.id, reason="private")
     assert certificates.verify_all(archive.vault, archive.engine)[1] == []
-    (entry,) = archive.store.list("erasures/")
+    (entry,) = archive.store.list("journal/")
     content = b"".join(archive.store.stream(entry.key))
     forged = changed(content, OTHER_SEED, id=str(kept.id))
     archive.store.put_bytes(entry.key.replace(str(gone.id), str(kept.id)), forged)
     assert [erasure.id for erasure in journal.stored(archive.vault)] == [gone.id]
     _, wrong = certificates.verify_all(archive.vault, archive.engine)
     assert any("signature" in problem for problem in wrong)
-    archive.store.delete([each.key for each in list(archive.store.list("erasures/"))])
+    archive.store.delete([each.key for each in list(archive.store.list("journal/"))])
     _, wrong = certificates.verify_all(archive.vault, archive.engine)
     assert wrong == [f"erasure of {gone.id}: its journal entry is missing"]
 
