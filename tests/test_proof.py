@@ -387,6 +387,19 @@ def test_whatever_is_left_of_a_recording_is_named(
     assert bad() == {"keys": (f"cohort/{day}",)}
 
 
+def test_what_was_destroyed_within_its_day_is_proven_when_the_days_key_is_gone(
+    archive: Archive, clock: Clock
+) -> None:
+    gone = deliver(archive, "1", days_ago=364)
+    clock.advance(timedelta(days=1, hours=1))  # past its year, the day is not over
+    assert archive.expire()["destroyed"] == 1
+    (left,) = [check for check in archive.prove_expired(SYSTEM, gone.id).checks if not check.good]
+    assert (left.what, left.left) == ("keys", (f"cohort/{clock().date()}",))
+    clock.advance(timedelta(days=1))
+    archive.expire()
+    assert archive.prove_expired(SYSTEM, gone.id).good
+
+
 def test_an_early_erasure_is_proven_at_once_by_the_journal_and_next_night_by_a_certificate(
     archive: Archive, clock: Clock, private: PrivateKey, folder: Path
 ) -> None:
