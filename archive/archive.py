@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -266,6 +266,24 @@ class Archive:
             items=self._views(actor, shown),
             next=self._seal_cursor(following, query) if following else None,
         )
+
+    def read_audit(
+        self, actor: Actor, asked: audit.Asked, *, before: int | None = None, limit: int = 100
+    ) -> list[audit.Entry]:
+        """Entries of the audit log newest first, for auditors and data protection.
+
+        Reading it is an entry too, with what was asked for.
+        """
+        permissions.require(actor, Scope.AUDIT)
+        detail = {
+            name.rstrip("_"): str(value)
+            for name, value in asdict(asked).items()
+            if value is not None
+        }
+        with transaction(self.engine) as connection:
+            found = audit.entries(connection, asked, before=before, limit=limit)
+            audit.append(connection, at=self.now(), actor=actor, verb="read-audit", detail=detail)
+        return found
 
     def _search(
         self,

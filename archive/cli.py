@@ -21,14 +21,17 @@ import click
 
 from archive import (
     __version__,
+    anchors,
     audit,
     backup,
     keybackup,
     keyreport,
+    proofs,
     rebuild,
     replaying,
     retention,
     rotation,
+    surroundings,
 )
 from archive.archive import SYSTEM, complete_descriptor
 from archive.assembly import Assembly, assemble, utc_now, with_parts
@@ -124,6 +127,7 @@ def web(die_with: int | None) -> None:
     from archive.server import serve
 
     _die_with(die_with)
+    surroundings.keep_out_of_core_files()
     config = with_parts(Config.from_env(os.environ))
     serve(config)
 
@@ -138,6 +142,7 @@ def worker(die_with: int | None, until_idle: bool) -> None:
     from archive import worker as working
 
     _die_with(die_with)
+    surroundings.keep_out_of_core_files()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     with _assembled(pool_size=12) as assembly:
         if until_idle:
@@ -434,6 +439,7 @@ def rebuild_catalogue(assembly: Assembly) -> None:
             progress=progress,
             now=utc_now(),
         )
+    anchors.Anchors(archive.vault, archive.engine, now=utc_now).restart()
     click.echo(
         f"{outcome.rebuilt} rebuilt, {outcome.present} there already, "
         f"{outcome.unreadable} expired (key gone), {len(outcome.damaged)} damaged; "
@@ -484,9 +490,10 @@ def keys_group() -> None:
     """The root key, the recovery key, and key backups."""
 
 
-def _key_backups() -> KeyBackups:
+def _key_backups(*, lost_root: bool = False) -> KeyBackups:
     config = Config.from_env(os.environ)
-    return KeyBackups(open_keys(config), now=utc_now, keep_days=config.backup_days)
+    keys = open_keys(config, lost_root=lost_root)
+    return KeyBackups(keys, now=utc_now, keep_days=config.backup_days)
 
 
 _RECOVERY_KEY = click.option(
@@ -498,7 +505,8 @@ _RECOVERY_KEY = click.option(
 @click.option("--json", "as_json", is_flag=True)
 def keys_status(as_json: bool) -> None:
     """Say which key backups exist, until when, and what destroyed keys they could still open."""
-    report = keyreport.report(_key_backups())
+    days = Config.from_env(os.environ).root_rotation_days
+    report = keyreport.report(_key_backups(), days=days, now=utc_now())
     click.echo(json.dumps(report) if as_json else "\n".join(keyreport.lines(report)))
     sys.exit(0 if report["good"] else 1)
 
@@ -529,9 +537,15 @@ def keys_forget(dest: Path) -> None:
 
 
 @keys_group.command(name="rotate-root")
-def keys_rotate_root() -> None:
-    """Replace the root key; while everything runs, or to finish what broke off."""
-    done = rotation.rotate(_key_backups())
+@_RECOVERY_KEY
+def keys_rotate_root(recovery_key: Path | None) -> None:
+    """Replace the root key; while everything runs, or to finish what broke off.
+
+    The new one is made where ARCHIVE_ROOT_PROVIDER says. With --recovery-key the old one may be
+    lost: a token that broke, a Vault that is no more.
+    """
+    private = PrivateKey.load(recovery_key) if recovery_key else None
+    done = rotation.rotate(_key_backups(lost_root=private is not None), recovery=private)
     click.echo(f"The root key is {done.root}; {done.rewrapped} keys wrapped anew.")
     for path in done.backups:
         click.echo(f"  key backup {path}")
@@ -563,7 +577,7 @@ def keys_restore(file: Path, recovery_key: Path) -> None:
     found = keybackup.newest(file) if file.is_dir() else KeyBackup.read(file)
     contents = found.open(private)
     if found.header.kind == "root":
-        id = keybackup.restore_root(config.keys_dir, contents)
+        id = keybackup.restore_root(config.keys_dir, contents, made_at=found.header.made_at)
         open_keys(config)
         click.echo(f"Root key {id} is back.")
         return
@@ -732,15 +746,64 @@ def audit_group() -> None:
 
 
 @audit_group.command(name="verify")
+@click.option(
+    "--public-key",
+    type=click.Path(exists=True, path_type=Path),
+    help="PEM file of the key to check by, instead of this installation's.",
+)
 @_with_archive
-def audit_verify(assembly: Assembly) -> None:
-    """Check the audit log's hash chain; name each place where it does not hold."""
-    with transaction(assembly.engine) as connection:
-        count, breaks = audit.verify(connection)
-    click.echo(f"{count} entries chained")
-    for broken in breaks:
-        click.echo(f"  {broken.chain_no}: {broken.what}")
-    sys.exit(1 if breaks else 0)
+def audit_verify(assembly: Assembly, public_key: Path | None) -> None:
+    """Check the audit log's hash chain and signed heads; name each place that does not hold."""
+    public = proofs.public_from(public_key.read_bytes()) if public_key else None
+    checked = anchors.verify(assembly.archive.vault, assembly.engine, public=public)
+    click.echo(f"{checked.entries} entries chained, {checked.heads} signed heads")
+    for note in checked.notes:
+        click.echo(f"  note: {note}")
+    for problem in checked.wrong:
+        click.echo(f"  {problem}")
+    sys.exit(1 if checked.wrong else 0)
+
+
+@audit_group.command(name="list")
+@click.option("--recording", type=click.UUID, help="Only of this recording.")
+@click.option("--user", "who", help="Only of this user or machine token, by name.")
+@click.option("--verb", help="Only of this action, as in the output.")
+@click.option("--since", help="Not before this RFC 3339 time.")
+@click.option("--limit", default=100, show_default=True, help="At most so many.")
+@click.option("--json", "as_json", is_flag=True, help="One object a line.")
+@_with_archive
+def audit_list(
+    assembly: Assembly,
+    recording: UUID | None,
+    who: str | None,
+    verb: str | None,
+    since: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Entries newest first: who opened a recording, what a user opened."""
+    names = {str(person.id): person.name for person in assembly.people.people()}
+    names |= {str(token.id): token.name for token in assembly.people.tokens()}
+    ids = [id for id, name in names.items() if name == who]
+    if who is not None and not ids:
+        raise click.ClickException(f"nobody is called {who}")
+    asked = audit.Asked(
+        recording_id=recording,
+        actor_id=ids[0] if ids else None,
+        verb=verb,
+        from_=moment(since) if since else None,
+    )
+    for entry in assembly.archive.read_audit(SYSTEM, asked, limit=limit):
+        facts = {
+            "at": entry.at.isoformat(),
+            "who": names.get(entry.actor_id, entry.actor_id),
+            "verb": entry.verb,
+            "recording": str(entry.recording_id) if entry.recording_id else None,
+            "purpose": entry.purpose,
+            "case": entry.case_number,
+        }
+        filled = (str(value) for value in facts.values() if value is not None)
+        click.echo(json.dumps(facts) if as_json else "  ".join(filled))
 
 
 @cli.group(name="expiry")
@@ -852,6 +915,7 @@ def doctor(assembly: Assembly) -> None:
     """Look at the installation; say what is wrong or unsafe, and what to do."""
     from archive import checkup
 
+    surroundings.keep_out_of_core_files()
     findings = checkup.look(assembly)
     for finding in findings:
         click.echo(

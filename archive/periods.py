@@ -96,6 +96,8 @@ TABLES = (
 OBJECTS = (
     Kept("recordings/", "sealed originals, renditions, later envelopes, envelopes of holds", YEAR,
          "the nightly run deletes every version"),
+    Kept("audit/", "signed heads of the audit log: numbers and hashes", GOOD,
+         "never: it is the proof"),
     Kept("certificates/", "certificates and lists of random ids", GOOD, "never: it is the proof"),
     Kept("journal/", "the journal of early erasures: random ids, dates, reasons", GOOD,
          "never: it is the proof"),
@@ -146,6 +148,8 @@ METRICS = (
          "in memory; how long Prometheus keeps it is its own setting"),
     Kept("archive_request_seconds", "how long answers took, by route template",
          "until the process ends", "in memory"),
+    Kept("archive_alarm", "which alarms ring", "until the process ends", "in memory"),
+    Kept("archive_root_age_days", "the root key's age", "until the process ends", "in memory"),
     Kept("archive_waiting", "how many recordings wait, by step", "until the process ends",
          "in memory"),
 )  # fmt: skip

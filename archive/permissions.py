@@ -48,8 +48,13 @@ _TABLE = (
     Group(
         # Answers data subjects and authorities, and erases at their request (GDPR 15-18).
         name="dpo",
-        scopes=_READING | {Scope.ERASE, Scope.EXPIRY},
+        scopes=_READING | {Scope.ERASE, Scope.EXPIRY, Scope.AUDIT},
         purposes=frozenset({Purpose.ACCESS_REQUEST, Purpose.AUTHORITY}),
+    ),
+    Group(
+        # Reads the audit log and nothing else: who opened what, when and why.
+        name="auditor",
+        scopes=frozenset({Scope.AUDIT}),
     ),
     Group(
         # Runs the installation and never meets a recording: no search, no reading, no opening.
@@ -60,7 +65,7 @@ _TABLE = (
 GROUPS: dict[str, Group] = {group.name: group for group in _TABLE}
 _NOBODY = Group(name="", scopes=frozenset())
 
-TOKEN_SCOPES = frozenset(Scope) - {Scope.ADMIN}  # administration is for people
+TOKEN_SCOPES = frozenset(Scope) - {Scope.ADMIN, Scope.AUDIT}  # these are for people
 
 
 def groups() -> tuple[Group, ...]:

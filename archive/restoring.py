@@ -20,6 +20,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
 from archive import audit, backup, catalogue, dumping, keybackup, rebuild, replaying, retention
+from archive.anchors import Anchors
 from archive.archive import SYSTEM, Archive, complete_descriptor
 from archive.config import Config
 from archive.db import downgrade, migrate, reading, transaction
@@ -165,6 +166,7 @@ class _Restore:
             ).scalar_one()
             detail = {"backup": chosen.folder.name, "recordings": self.outcome.recordings}
             audit.append(connection, at=archive.now(), actor=SYSTEM, verb="restore", detail=detail)
+        Anchors(archive.vault, archive.engine, now=archive.now).restart()
         self._marker.unlink()
         sync_folder(self._marker.parent)
 

@@ -11,6 +11,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from archive import auth, dumping, housekeeping, keys, periods, worker
+from archive.anchors import Anchors
 from archive.archive import OPENING_LIFE, Archive
 from archive.auth import People
 from archive.db import transaction
@@ -64,6 +65,7 @@ def test_every_object_of_a_lived_through_year_has_a_period(
     archive.erase(READER, gone.id, reason="private")
     clock.advance(timedelta(days=2))
     archive.expire()
+    Anchors(archive.vault, archive.engine, now=clock).step()
     found = {each.key.partition("/")[0] + "/" for each in archive.store.list("")}
     assert found == names(periods.OBJECTS)
     kinds = {each.key.split(".")[1] for each in archive.store.list("recordings/")}
