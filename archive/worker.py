@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from archive import audit, backup, catalogue, openings, retention
 from archive.alarms import Alarm, Alarms
+from archive.anchors import Anchors
 from archive.archive import SYSTEM, Archive
 from archive.db import transaction
 from archive.describing import Describer
@@ -80,6 +81,7 @@ class Worker:
         self._stop = threading.Event()
         self._number = random.SystemRandom().randrange(1, 2**31)
         self._threads: list[threading.Thread] = []
+        self._anchors = Anchors(archive.vault, archive.engine, now=archive.now)
 
     def run(self) -> None:
         """Works until `stop`; comes back by itself when database or store were away."""
@@ -88,6 +90,7 @@ class Worker:
         for n in range(self._describers):
             self._start(f"describe-{n}", self._describe_loop)
         self._start("chain", lambda: self._loop(self._chain_once, idle_s=1.0))
+        self._start("heads", lambda: self._loop(self._anchors.step, idle_s=60.0))
         self._start("night", lambda: self._loop(self._night_once, idle_s=30.0))
         self._start("root", lambda: self._loop(self._root_once, idle_s=60.0))
         if self._archive.config.backup_dir:
