@@ -426,7 +426,7 @@ def test_the_root_moves_from_place_to_place_and_each_old_one_is_destroyed(
         everywhere.move_to(provider)
         moved = rotation.rotate(backups_of(everywhere.open()))
         assert running.root.id == moved.root and moved.root.startswith(provider)
-        assert moved.rewrapped == len(NAMES)
+        assert moved.rewrapped == len(before)
         assert all_keys(running) == before  # a process that was running follows by itself
         assert not rotation.is_unfinished(running.path)
         assert KeyBackup.read(moved.backups[0]).open(private).keys == before
