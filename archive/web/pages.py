@@ -26,6 +26,7 @@ from archive.web import (
     login,
     proof,
     recording,
+    rules,
     search,
     show,
     sources,
@@ -43,6 +44,7 @@ BLUEPRINTS = (
     auditing.pages,
     proof.pages,
     admin.pages,
+    rules.pages,
     sources.pages,
 )
 
