@@ -60,6 +60,7 @@ def dovecot(chain: str = "", key: str = "") -> Iterator[Dovecot]:
     try:
         (folder / "dovecot.conf").write_text(_configuration(folder, port, chain, key), "utf-8")
         (folder / "users").write_text(f"{USER}:{{PLAIN}}{PASSWORD}\n", "utf-8")
+        (folder / "users").chmod(0o644)  # for Dovecot's own user, whatever the umask is
         server = Dovecot(folder, port, _started(folder, port))
         try:
             yield server
