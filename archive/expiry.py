@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, Engine, text
 
-from archive import audit, catalogue, holds, retention
+from archive import audit, catalogue, holds, mending, retention
 from archive.catalogue import DueDay
 from archive.config import Config
 from archive.db import transaction
@@ -239,9 +239,7 @@ def _rewrite_index(means: Means, months: set[str]) -> None:
 
 def _make_anew(means: Means, month: str) -> None:
     """A damaged month does not stop the run: it goes with its key, and the worker makes it anew."""
-    means.index.drop(month)
-    with transaction(means.engine) as connection:
-        catalogue.reindex(connection, month=month, now=means.now())
+    mending.rebuild(means.engine, means.index, month, now=means.now())
 
 
 def _record_expired(

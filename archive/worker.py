@@ -18,7 +18,7 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from archive import audit, backup, catalogue, openings, retention
+from archive import audit, backup, catalogue, mending, openings, retention
 from archive.archive import SYSTEM, Archive
 from archive.db import transaction
 from archive.describing import Describer
@@ -36,6 +36,7 @@ from archive.errors import (
     StoreUnavailable,
 )
 from archive.expiry import last_finished
+from archive.mending import Reconciler
 from archive.model import Recording
 
 WORKER_LOCK = 7_401  # pg advisory lock class; the second half is the worker's number
@@ -58,6 +59,7 @@ class Worker:
         self._stop = threading.Event()
         self._number = random.SystemRandom().randrange(1, 2**31)
         self._threads: list[threading.Thread] = []
+        self._reconciler = Reconciler(archive.engine, archive.index, now=archive.now)
 
     def run(self) -> None:
         """Works until `stop`; comes back by itself when database or store were away."""
@@ -157,8 +159,8 @@ class Worker:
             if not got:
                 return False
             try:
-                for month in self._archive.mend_index():
-                    log.warning("index of %s damaged: rebuilding", month)
+                for month in [*self._archive.mend_index(), *self._reconciler.step()]:
+                    log.warning("index of %s damaged or incomplete: rebuilding", month)
                 return index_batch(self._archive)
             finally:
                 guard.execute(text("select pg_advisory_unlock(:k)"), {"k": INDEXER_LOCK})
@@ -290,6 +292,7 @@ def index_batch(archive: Archive) -> bool:
     with transaction(archive.engine) as connection:
         due = catalogue.to_index(connection, now=archive.now(), limit=INDEX_BATCH)
         former = catalogue.index_months(connection, [r.id for r in due])
+        mending.end_rebuilds(connection, now=archive.now())
     if not due:
         return False
     documents, unreadable = {}, []

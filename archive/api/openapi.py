@@ -369,6 +369,12 @@ def _schemas() -> dict[str, Any]:
                 "next": text_or_null,
                 "total": {"type": "integer"},
                 "facets": {"type": "object"},
+                "rebuilding": {
+                    "type": "array",
+                    "items": _TEXT,
+                    "description": "months (YYYY-MM) of which not everything is found now: their "
+                    "index is being made anew; absent when there is none",
+                },
             }
         ),
         "Opening": _object({"url": _TEXT, "expires_at": _TIME}),

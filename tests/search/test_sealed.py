@@ -171,7 +171,7 @@ def test_files_are_written_in_the_folder_of_a_month_alone_and_under_known_names(
     finally:
         WRITTEN.on = False
     known = re.compile(
-        r"write\.lock|2026-09\.[0-9]+(\.new)?/"
+        r"(re)?write\.lock|2026-09\.[0-9]+(\.new)?/"
         r"(removed|[0-9a-f]{16}\.spill|about\.part|_MAIN_[0-9]+\.toc\.part|MAIN_[0-9a-z]+\.seg\.part)"
     )
     folder = str(tmp_path / "index") + "/"
