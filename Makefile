@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # Debian packages that the tests need beside Python: name of the package, then its programs.
-TEST_PACKAGES := chromium
+TEST_PACKAGES := chromium libvoikko1 voikko-fi
 CHROMIUM := chromium chromium-browser google-chrome
 
 PORT ?= 8080
@@ -93,10 +93,13 @@ $(VENV)/.assets: package-lock.json archive/web/assets.py $(TRANSLATIONS) | $(VEN
 	@touch $@
 
 test-packages:
-	@for program in $(CHROMIUM); do command -v "$$program" >/dev/null 2>&1 && exit 0; done; \
+	@browser=''; for program in $(CHROMIUM); do \
+		command -v "$$program" >/dev/null 2>&1 && browser="$$program"; done; \
+	words=$$(ls -d /usr/lib/voikko/*/mor-* /usr/share/voikko/*/mor-* 2>/dev/null | head -n 1); \
+	test -n "$$browser" && test -n "$$words" && exit 0; \
 	install='apt-get install -y --no-install-recommends $(TEST_PACKAGES)'; \
 	if [ "$$(id -u)" = 0 ]; then as=''; \
 	elif sudo -n true 2>/dev/null; then as='sudo -n'; \
-	else echo "the tests need a browser: sudo $$install" >&2; exit 1; fi; \
+	else echo "the tests need a browser and a dictionary: sudo $$install" >&2; exit 1; fi; \
 	echo "$$install"; \
 	$$as apt-get update -qq && $$as env DEBIAN_FRONTEND=noninteractive $$install >/dev/null

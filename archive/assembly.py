@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from sqlalchemy import Engine
 
@@ -57,7 +58,12 @@ def assemble(config: Config, *, pool_size: int = 10, restoring: bool = False) ->
         engine=engine,
         store=open_store(config),
         keys=keys,
-        index=open_index(config.home / "index", keys, memory_mb=config.index_memory_mb),
+        index=open_index(
+            config.home / "index",
+            keys,
+            memory_mb=config.index_memory_mb,
+            synonyms=Path(config.synonyms_file) if config.synonyms_file else None,
+        ),
         now=utc_now,
     )
     people = People(engine, now=utc_now, pepper=lambda: keys.ensure("installation/pages"))

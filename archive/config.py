@@ -89,6 +89,9 @@ class Config:
     index_memory_mb: int = setting(
         512, "memory for opened index months, MiB; the oldest are closed first", _positive
     )
+    synonyms_file: str = setting(
+        "", "words that stand for each other in searches; adds to the list built in", _text
+    )
     secure_cookies: bool = setting(
         False, "1 where the service stands behind TLS: cookies get __Host- and Secure", _yes
     )

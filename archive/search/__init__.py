@@ -143,14 +143,18 @@ class Index(Protocol):
         ...
 
 
-def open_index(path: Path, keys: KeyProvider, *, memory_mb: int = 512) -> Index:
+def open_index(
+    path: Path, keys: KeyProvider, *, memory_mb: int = 512, synonyms: Path | None = None
+) -> Index:
     """The index in folder `path` (made at first writing), its opened months within `memory_mb`.
+
+    `synonyms`: the administrator's list; BadSetting where it cannot be read.
 
     Loads the dictionaries in the background, so that the first search need not wait for them.
     """
     from archive.search.finnish import default_analyser
     from archive.search.whoosh_index import WhooshIndex
 
-    analyser = default_analyser()
+    analyser = default_analyser(synonyms)
     analyser.warm()
     return WhooshIndex(path, keys, analyser=analyser, memory_bytes=memory_mb * 1024 * 1024)

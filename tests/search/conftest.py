@@ -32,7 +32,7 @@ class NoLemmas:
 
     name = "no-lemmas"
 
-    def lemmas(self, word: str) -> tuple[str, ...]:
+    def lemmas(self, word: str, language: str | None = None) -> tuple[str, ...]:
         return ()
 
     def parts(self, word: str) -> tuple[str, ...]:
