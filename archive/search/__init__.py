@@ -144,17 +144,27 @@ class Index(Protocol):
 
 
 def open_index(
-    path: Path, keys: KeyProvider, *, memory_mb: int = 512, synonyms: Path | None = None
+    path: Path,
+    keys: KeyProvider,
+    *,
+    memory_mb: int = 512,
+    synonyms: Path | None = None,
+    url: str = "",
 ) -> Index:
-    """The index in folder `path` (made at first writing), its opened months within `memory_mb`.
+    """The index in folder `path`, or with `url` in that PostgreSQL database; made at first writing.
 
-    `synonyms`: the administrator's list; BadSetting where it cannot be read.
+    What it holds open stays within `memory_mb`. `synonyms`: the administrator's list; BadSetting
+    where it cannot be read.
 
     Loads the dictionaries in the background, so that the first search need not wait for them.
     """
     from archive.search.finnish import default_analyser
+    from archive.search.postgres_index import PostgresIndex
     from archive.search.whoosh_index import WhooshIndex
 
     analyser = default_analyser(synonyms)
     analyser.warm()
-    return WhooshIndex(path, keys, analyser=analyser, memory_bytes=memory_mb * 1024 * 1024)
+    memory_bytes = memory_mb * 1024 * 1024
+    if url:
+        return PostgresIndex(url, keys, analyser=analyser, memory_bytes=memory_bytes)
+    return WhooshIndex(path, keys, analyser=analyser, memory_bytes=memory_bytes)

@@ -22,11 +22,11 @@ from archive.errors import IndexBusy, IndexDamaged, KeyDestroyed
 from archive.model import Document, Hit, Query
 from archive.search import FACETS, KeyProvider, Opened
 from archive.search.finnish import Analyser
+from archive.search.instants import Key, microseconds, moment, month_of, span
 from archive.search.query import Question, question
 from archive.search.sealed_storage import names, remove_leftovers, sync_folder
 from archive.search.terms import document_terms
 from archive.search.whoosh_month import (
-    Key,
     Leaf,
     MonthWriter,
     OpenMonth,
@@ -34,16 +34,13 @@ from archive.search.whoosh_month import (
     analyser_mark,
     analysers,
     documents_at,
-    microseconds,
-    moment,
-    month_of,
     note_analyser,
     place,
     places,
 )
 from archive.search.whoosh_opened import OpenedMonths, damage_named
 from archive.search.whoosh_rewrite import Snapshot, catch_up, copy
-from archive.search.whoosh_walk import matching, newest, scores, span, weights
+from archive.search.whoosh_walk import matching, newest, scores, weights
 
 _REMOVED = "removed"  # an empty file: the month lost documents and was not rewritten yet
 _PIECES = 8  # small segments of a month beyond which it is worth rewriting

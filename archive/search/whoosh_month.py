@@ -17,7 +17,6 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -28,6 +27,7 @@ from whoosh.system import pack_uint
 from whoosh.util.text import utf8encode
 from whoosh.writing import NO_MERGE
 
+from archive.search.instants import Key
 from archive.search.sealed_storage import SealedStorage, names
 from archive.search.terms import FIELDS, VERSION
 from archive.search.whoosh_names import (
@@ -42,15 +42,12 @@ from archive.search.whoosh_names import (
 )
 
 _FOLDER = re.compile(r"([0-9]{4}-[0-9]{2})\.([0-9]{1,9})(\.new)?")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ABOUT = "about"
 _INDEX_NAME = "MAIN"
 _COUNTED = ("text", "subject")  # fields whose terms are counted, for relevance
 _TIER = 4  # so many segments of one size are merged into one of the next
 _MOST_MERGED = 800  # documents written again by one commit
 MOST_COMPACTED = 2_000  # documents of a segment, that one of them may be taken out soon
-
-Key = tuple[int, bytes]  # microseconds since 1970 UTC, id: what hits are sorted by
 
 
 class _Terms(fields.FieldType):
@@ -79,21 +76,6 @@ def _schema() -> Any:
 
 
 SCHEMA = _schema()
-
-
-def microseconds(moment: datetime) -> int:
-    """Since 1970 UTC; exact."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-def moment(us: int) -> datetime:
-    """The other way; aware, UTC."""
-    return _EPOCH + timedelta(microseconds=us)
-
-
-def month_of(occurred_at: datetime) -> str:
-    """ "YYYY-MM" in UTC."""
-    return occurred_at.astimezone(UTC).strftime("%Y-%m")
 
 
 # -- folders ---------------------------------------------------------------------------

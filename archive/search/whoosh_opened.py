@@ -24,7 +24,8 @@ from archive.errors import (
     SealBroken,
 )
 from archive.search import KeyProvider, Opened
-from archive.search.whoosh_month import Key, OpenMonth, Place, moment, month_of, places, segments
+from archive.search.instants import Key, moment, month_of
+from archive.search.whoosh_month import OpenMonth, Place, places, segments
 
 _ATTEMPTS = 50  # of reading a month while writers replace its files
 _PAUSE_S = 0.01

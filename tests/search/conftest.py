@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from archive.keys import FileRootKey, KeysDirectory
 from archive.search import Index, open_index
 
-ENGINES = ("whoosh",)
+ENGINES = ("whoosh", "postgres")
 
 
 @pytest.fixture(scope="session", params=ENGINES)
@@ -48,10 +49,23 @@ def keys(tmp_path: Path) -> KeysDirectory:
 
 
 @pytest.fixture()
-def make(engine: str, tmp_path: Path, keys: KeysDirectory) -> Callable[[], Index]:
-    """Opens the same index again and again."""
-    assert engine == "whoosh"
-    return lambda: open_index(tmp_path / "index", keys)
+def index_url(engine: str, request: pytest.FixtureRequest) -> str:
+    """The database of the index that a test has for itself; empty for an engine without."""
+    return str(request.getfixturevalue("empty_database_url")) if engine == "postgres" else ""
+
+
+@pytest.fixture()
+def make(tmp_path: Path, keys: KeysDirectory, index_url: str) -> Iterator[Callable[..., Index]]:
+    """Opens the same index again and again; all are closed at the end."""
+    made: list[Index] = []
+
+    def opening(**more: Any) -> Index:
+        made.append(open_index(tmp_path / "index", keys, url=index_url, **more))
+        return made[-1]
+
+    yield opening
+    for each in made:
+        each.close()
 
 
 @pytest.fixture()
