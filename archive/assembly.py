@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from sqlalchemy import Engine
 
@@ -12,7 +13,7 @@ from archive.archive import Archive
 from archive.auth import People
 from archive.config import Config, running_parts
 from archive.db import open_engine
-from archive.errors import NotRunning
+from archive.errors import BadSetting, NotRunning
 from archive.keys import open_keys
 from archive.search import open_index
 from archive.storage import open_store
@@ -48,10 +49,25 @@ def with_parts(config: Config) -> Config:
     )
 
 
+def url_of_index(config: Config) -> str:
+    """The database of the search index; "" for Whoosh. BadSetting where it is the catalogue's."""
+    url = config.index_url
+    if url and not url.startswith("postgresql:"):
+        raise BadSetting(name="ARCHIVE_INDEX_URL", reason="expected postgresql: or postgresql://…")
+    if url == "postgresql:":
+        parts = urlsplit(config.database_url)
+        return f"{parts.scheme}://{parts.netloc}{parts.path}_index?{parts.query}"
+    if url and urlsplit(url)[1:3] == urlsplit(config.database_url)[1:3]:
+        # Everything in the catalogue's database is dumped into every backup.
+        raise BadSetting(name="ARCHIVE_INDEX_URL", reason="expected a database of its own")
+    return url
+
+
 def assemble(config: Config, *, pool_size: int = 10, restoring: bool = False) -> Assembly:
     """The archive of these settings. NotRunning where neither settings nor home name its parts."""
     config = with_parts(config)
     engine = open_engine(config.database_url, pool_size=pool_size)
+    index_url = url_of_index(config)
     keys = open_keys(config, restoring=restoring)
     archive = Archive(
         config=config,
@@ -63,6 +79,7 @@ def assemble(config: Config, *, pool_size: int = 10, restoring: bool = False) ->
             keys,
             memory_mb=config.index_memory_mb,
             synonyms=Path(config.synonyms_file) if config.synonyms_file else None,
+            url=index_url,
         ),
         now=utc_now,
     )

@@ -430,20 +430,21 @@ def rebuild_catalogue(assembly: Assembly) -> None:
 
 @cli.command()
 @click.option("--month", help="Only this month of contact, YYYY-MM.")
+@click.option("--wait", is_flag=True, help="Wait until it is done, with a progress bar.")
 @_with_archive
-def reindex(assembly: Assembly, month: str | None) -> None:
-    """Make the search index anew from the catalogue; the worker does the work."""
-    from archive import catalogue
+def reindex(assembly: Assembly, month: str | None, wait: bool) -> None:
+    """Make the search index anew from the catalogue; the worker does the work.
 
-    archive = assembly.archive
-    if month is None:
-        for damaged in archive.index.check():
-            archive.index.drop(damaged)
-    for each in [month] if month else archive.index.months():
-        archive.index.drop(each)
-    with transaction(archive.engine) as connection:
-        due = catalogue.reindex(connection, month=month, now=utc_now())
+    Broken off, the worker goes on; searches say which months are not whole yet.
+    """
+    from archive import reindexing
+
+    due = reindexing.begin(assembly.archive, month)
     click.echo(f"{due} recordings will be indexed again by the worker.")
+    if wait:
+        with click.progressbar(length=due, label="indexed") as bar:
+            for done in reindexing.progress(assembly.archive, due):
+                bar.update(done - bar.pos)
 
 
 @contextmanager

@@ -89,6 +89,13 @@ class Config:
     index_memory_mb: int = setting(
         512, "memory for opened index months, MiB; the oldest are closed first", _positive
     )
+    index_url: str = setting(
+        "",
+        "search index in PostgreSQL: postgresql://… of a database of its own, or postgresql: for "
+        "one beside the catalogue; empty: Whoosh, in the home",
+        _text,
+        secret=True,
+    )
     synonyms_file: str = setting(
         "", "words that stand for each other in searches; adds to the list built in", _text
     )

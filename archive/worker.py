@@ -38,6 +38,7 @@ from archive.errors import (
 from archive.expiry import last_finished
 from archive.mending import Reconciler
 from archive.model import Recording
+from archive.search.engines import forget_other_engine
 
 WORKER_LOCK = 7_401  # pg advisory lock class; the second half is the worker's number
 INDEXER_LOCK = 7_401_004
@@ -63,6 +64,10 @@ class Worker:
 
     def run(self) -> None:
         """Works until `stop`; comes back by itself when database or store were away."""
+        config = self._archive.config
+        forget_other_engine(
+            config.home / "index", self._archive.keys, postgres=bool(config.index_url)
+        )
         self._start("alive", self._stay_alive)
         self._start("index", lambda: self._loop(self.index_once))
         for n in range(self._describers):

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
+from archive.db import ensure_database
 from archive.keys import FileRootKey, KeysDirectory
 from archive.search import Index, open_index
 
@@ -49,9 +51,17 @@ def keys(tmp_path: Path) -> KeysDirectory:
 
 
 @pytest.fixture()
-def index_url(engine: str, request: pytest.FixtureRequest) -> str:
-    """The database of the index that a test has for itself; empty for an engine without."""
-    return str(request.getfixturevalue("empty_database_url")) if engine == "postgres" else ""
+def index_url(engine: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The database of the index, which the test finds empty; "" for an engine without."""
+    if engine != "postgres":
+        yield ""
+        return
+    url = str(request.getfixturevalue("server_url")).replace("/postgres?", "/test_index?")
+    ensure_database(url)
+    yield url
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("drop schema public cascade")
+        connection.execute("create schema public")
 
 
 @pytest.fixture()

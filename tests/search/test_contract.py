@@ -346,10 +346,10 @@ def test_a_personal_identity_code_is_never_found(index: Index) -> None:
         "\u202e\u200b",
     ],
 )
-def test_no_question_is_an_error(index: Index, junk: str) -> None:
-    index.put([document(1, text="lasku")])
+def test_no_question_is_an_error(filled: Index, junk: str) -> None:
+    index = filled
     for query in (Query(q=junk), Query(q=junk, sort="relevance"), Query(phone=junk, email=junk)):
-        assert len(index.find(query, limit=10)) <= 1
+        assert len(index.find(query, limit=10)) <= 10
         index.count(query)
         index.explain(query)
     assert index.find(Query(customer=junk, case=junk, agent=junk, line=junk), limit=10) == []

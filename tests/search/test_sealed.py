@@ -27,6 +27,13 @@ from archive.search.whoosh_month import places
 from tests.search.conftest import NoLemmas, open_keys
 from tests.search.documents import FIRST, contacts, document
 
+
+@pytest.fixture(scope="module")
+def engine() -> str:
+    """Files are of one engine alone."""
+    return "whoosh"
+
+
 MARKER = "xqzmarkkeri"
 MARKERS = (MARKER.encode(), MARKER.upper().encode(), MARKER[::-1].encode(), b"3581029384")
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would take half of our threads along
