@@ -26,6 +26,7 @@ from archive.errors import (
     KeyDestroyed,
     KeyMissing,
     NotFound,
+    RootKeyAway,
     SealBroken,
     SecondPersonNeeded,
     StoreUnavailable,
@@ -266,7 +267,7 @@ def _tell_envelope(vault: Vault, recording: Recording | None, hold: Hold) -> Non
     try:
         envelope = _envelope(hold, recording, vault.data_key(recording))
         vault.store.put_bytes(hold.object_key, envelope.encode())
-    except (StoreUnavailable, KeyDestroyed, KeyMissing):
+    except (StoreUnavailable, RootKeyAway, KeyDestroyed, KeyMissing):
         return
 
 
