@@ -18,10 +18,8 @@ from archive.worker import Worker
 from tests.api.test_delivery import metadata, post_call
 from tests.clock import Clock
 from tests.machine import Machine
-from tests.web.conftest import AINO
+from tests.web.conftest import AINO, agent, person  # noqa: F401
 from tests.web.visitor import Visitor
-
-pytest_plugins = ["tests.web.conftest"]
 
 
 def flip(path: Path) -> None:
@@ -115,7 +113,9 @@ def test_an_answer_says_what_is_lacking_until_the_month_is_whole_again(
 
 
 def test_a_person_reads_which_month_may_lack_contacts(
-    archive: Archive, agent: Visitor, two_months: dict[str, list[str]]
+    archive: Archive,
+    agent: Visitor,  # noqa: F811
+    two_months: dict[str, list[str]],
 ) -> None:
     new, old = sorted(two_months, reverse=True)
     agent.verify(AINO)

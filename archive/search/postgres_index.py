@@ -16,7 +16,6 @@ from psycopg import sql
 
 from archive.errors import (
     IndexDamaged,
-    KeyDestroyed,
 )
 from archive.model import Document
 from archive.search import Opened
@@ -112,7 +111,8 @@ class PostgresIndex(PostgresReader):
                 if old is None:
                     return
                 key = self._key(old)
-                fresh = self._next(connection, month)
+                # Registered before its key is made: a crash leaves no key that nobody knows of.
+                fresh = self._unused(connection, month)
                 register.add(connection, fresh, "new")
             fresh_key = self._keys.ensure(fresh.key_name)
             self._copy(connection, old, key, fresh, fresh_key)
@@ -197,21 +197,19 @@ class PostgresIndex(PostgresReader):
         connection.execute("select pg_advisory_xact_lock(hashtext(%s))", (f"index {month}",))
         found = register.locked(connection, month)
         if found is None:
-            found = self._next(connection, month)
+            found = self._unused(connection, month)
+            # The other way round: readers take a month without its key for a damaged one. A
+            # crash leaves a key without a month, which the next one to make the month takes.
+            self._keys.ensure(found.key_name)
             register.add(connection, found, "current")
         return found
 
-    def _next(self, connection: Connection, month: str) -> Generation:
-        """A generation that never was, with its key made."""
-        number = register.last_generation(connection, month)
-        while True:
+    def _unused(self, connection: Connection, month: str) -> Generation:
+        """A generation that never was."""
+        number = register.last_generation(connection, month) + 1
+        while self._dead(Generation(month, number)):
             number += 1
-            generation = Generation(month, number)
-            try:
-                self._keys.ensure(generation.key_name)
-            except KeyDestroyed:
-                continue
-            return generation
+        return Generation(month, number)
 
     # -- months ----------------------------------------------------------------------
 

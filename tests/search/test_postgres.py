@@ -228,7 +228,10 @@ def test_a_rewrite_that_is_killed_loses_nothing_and_leaves_one_generation(
         os.kill(child.pid or 0, signal.SIGKILL)
         child.join()
         assert len(found(index, "lasku")) == 60
-    time.sleep(0.2)  # PostgreSQL notices that the session is gone
+    with psycopg.connect(index_url, autocommit=True) as connection:
+        end = time.monotonic() + 30
+        while not register.nobody_rewrites(connection) and time.monotonic() < end:
+            time.sleep(0.02)  # PostgreSQL notices that the session is gone
     index.put([document(99)])
     assert len(keys.names("index")) == 1
     with psycopg.connect(index_url) as connection:
