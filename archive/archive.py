@@ -223,6 +223,7 @@ class Archive:
             next=self._seal_cursor(following, query) if following else None,
             total=counted,
             facets=told,
+            explained=tuple(self.index.explain(query)),
             rebuilding=tuple(sorted(lacking.union(rebuilding))),
         )
 
