@@ -392,7 +392,8 @@ def _schemas() -> dict[str, Any]:
                     "items": _TEXT,
                     "description": "how `q` was read where that is not plain, as codes: "
                     "phrase-as-words, quote-not-closed, prefix-too-short, too-long, "
-                    "too-many-words, identity-code-not-searched, nothing-to-search, unknown-field:WORD",
+                    "too-many-words, identity-code-not-searched, nothing-to-search, "
+                    "unknown-field:WORD",
                 },
                 "rebuilding": {
                     "type": "array",
