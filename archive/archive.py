@@ -848,7 +848,7 @@ class Archive:
             try:
                 self.index.remove([id for id in months if months[id] == month], month=month)
             except IndexDamaged as error:
-                self._note_damage(error)
+                mending.note_damage(self.engine, [str(error.facts["month"])])
         return done
 
     def expiry_calendar(self, actor: Actor) -> list[catalogue.DueDay]:
