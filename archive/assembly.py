@@ -44,6 +44,10 @@ def with_parts(config: Config) -> Config:
         store_url=config.store_url or str(parts.get("store_url", "")),
         store_access_key=config.store_access_key or str(parts.get("store_access_key", "")),
         store_secret_key=config.store_secret_key or str(parts.get("store_secret_key", "")),
+        store_eraser_access_key=config.store_eraser_access_key
+        or str(parts.get("store_eraser_access_key", "")),
+        store_eraser_secret_key=config.store_eraser_secret_key
+        or str(parts.get("store_eraser_secret_key", "")),
     )
 
 

@@ -36,6 +36,7 @@ def look(assembly: Assembly) -> list[Finding]:
     findings = list(_parts(assembly))
     if not any(f.bad for f in findings):
         findings += _work(assembly)
+        findings += _object_lock(assembly)
     return [*findings, *_keys(assembly), *_backups(assembly), *_machine(assembly)]
 
 
@@ -70,6 +71,26 @@ def _work(assembly: Assembly) -> Iterator[Finding]:
         yield Finding("ok", f"last expiry run {last:%Y-%m-%d %H:%M} UTC")
     if drift > timedelta(minutes=2):
         yield Finding("BAD", f"clocks differ by {drift}", "Set the clock of host and database.")
+
+
+def _object_lock(assembly: Assembly) -> Iterator[Finding]:
+    if not assembly.config.object_lock_days:
+        return
+    wrong = assembly.archive.store.probe_lock()
+    if "bypassed" in wrong:
+        yield Finding(
+            "BAD",
+            "the service's own credential deletes locked objects",
+            "Take the right to bypass governance from ARCHIVE_STORE_ACCESS_KEY.",
+        )
+    if "kept" in wrong:
+        yield Finding(
+            "BAD",
+            "the eraser's credential cannot delete locked objects: nothing is deleted at expiry",
+            "Set ARCHIVE_STORE_ERASER_ACCESS_KEY, with the right to bypass governance.",
+        )
+    if not wrong:
+        yield Finding("ok", "object lock holds, and the eraser's credential lifts it")
 
 
 def _keys(assembly: Assembly) -> Iterator[Finding]:

@@ -326,6 +326,12 @@ def expire(assembly: Assembly, dry_run: bool, as_json: bool) -> None:
             f"failed {len(done['failed'])}; days closed: "
             + (", ".join(done["cohorts_closed"]) or "none")
         )
+        reclaimed = done["bytes_reclaimed"]
+        click.echo(
+            f"{done['bytes_deleted']} bytes deleted; "
+            + ("the store gives the room back by itself" if reclaimed is None
+               else f"{reclaimed} given back by the store")
+        )  # fmt: skip
     sys.exit(1 if done["failed"] else 0)
 
 

@@ -364,5 +364,5 @@ def parts_for(config: Config, *, say: Callable[[str], None]) -> Iterator[None]:
     if config.database_url:
         yield
         return
-    with Parts(config.home, say=say):
+    with Parts(config.home, say=say, object_lock=bool(config.object_lock_days)):
         yield

@@ -106,7 +106,8 @@ class WhooshIndex:
             # The note comes first: a crash after it costs a rewrite that was not needed, never
             # forgets one that was.
             _touch(where.folder / _REMOVED)
-            with self._writer(where) as writer:
+            # Nothing is merged: the month is written anew soon.
+            with self._writer(where, merge=False) as writer:
                 writer.delete(self._documents(month, doomed))
 
     def rewrite(self, month: str) -> None:
@@ -150,13 +151,13 @@ class WhooshIndex:
                 writer.add(key, document_terms(document, self._analyser))
 
     @contextmanager
-    def _writer(self, where: Place) -> Iterator[MonthWriter]:
+    def _writer(self, where: Place, *, merge: bool = True) -> Iterator[MonthWriter]:
         """One commit; nothing of it stays if it fails. IndexDamaged, DiskFull."""
         with _damage_named(where.month, writing=True):
             writer = MonthWriter(where, self._key(where), sort_mb=self._sort_mb)
             try:
                 yield writer
-                writer.commit()
+                writer.commit(merge=merge)
             except BaseException:
                 writer.cancel()
                 raise

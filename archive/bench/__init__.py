@@ -527,12 +527,28 @@ def _metadata(reference: str) -> dict[str, Any]:
     }
 
 
+def constant_expiry(rounds: int) -> Figure:
+    """P5; see `archive.bench.erasure`."""
+    from archive.bench import erasure
+
+    return erasure.constant_expiry(rounds)
+
+
+def deletion(rounds: int) -> Figure:
+    """The rate of deletion; see `archive.bench.erasure`."""
+    from archive.bench import erasure
+
+    return erasure.deletion(rounds)
+
+
 BENCHMARKS: dict[str, Callable[[int], Figure]] = {
     "P1": intake_of_calls,
     "P2": intake_of_emails,
     "P3": random_seek,
+    "P5": constant_expiry,
     "P8": memory_of_a_large_call,
     "P9": stored_size,
+    "deletion": deletion,
 }
 
 
