@@ -1,8 +1,8 @@
 """A store on any S3 server. Knows buckets, requests and signatures; never what the bytes mean.
 
 The frequent requests (PUT of a small object, bounded GET, HEAD) are sent directly, signed by
-minio's own signer, over one bounded pool of connections a process; everything else goes
-through the minio client over the same pool.
+minio's own signer, over kept connections of this process; everything else goes through the
+minio client and its own pool.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ from archive.errors import (
     StoreUnavailable,
 )
 from archive.storage import Readable, Stored, deleting, lock
+from archive.storage.wire import Answer, Wire
 
 PART_BYTES = 8 * 1024 * 1024  # up to here one PUT, above it parts of this size
 PIECE_BYTES = 4 * 1024 * 1024  # of a stream
@@ -97,7 +99,7 @@ class S3Store:
         self._vacuum = vacuum
         self._credentials = Credentials(place.access_key, place.secret_key)
         self._lock = threading.Lock()
-        self._connected: tuple[int, urllib3.PoolManager, Minio, Minio] | None = None
+        self._connected: _Connected | None = None
 
     # -- writing -----------------------------------------------------------------------
 
@@ -176,7 +178,7 @@ class S3Store:
         except ObjectMissing:
             return None
         return Stored(
-            key, answer.headers.get("x-amz-version-id"), int(answer.headers["Content-Length"])
+            key, answer.headers.get("x-amz-version-id"), int(answer.headers["content-length"])
         )
 
     def modified(self, key: str) -> datetime | None:
@@ -185,7 +187,7 @@ class S3Store:
                 answer = self._request("HEAD", key)
         except ObjectMissing:
             return None
-        return parsedate_to_datetime(answer.headers["Last-Modified"])
+        return parsedate_to_datetime(answer.headers["last-modified"])
 
     def list(self, prefix: str) -> Iterator[Stored]:
         with self._errors(prefix):
@@ -214,9 +216,8 @@ class S3Store:
         return deleted
 
     def _delete_batch(self, batch: Sequence[str]) -> int:
-        _, _, finder, eraser = self._connect()
-        bypass = bool(self._place.eraser_access_key)
-        return deleting.delete(finder, eraser, self._place.bucket, batch, bypass=bypass)
+        to, bypass = self._connect(), bool(self._place.eraser_access_key)
+        return deleting.delete(to.minio, to.eraser, self._place.bucket, batch, bypass=bypass)
 
     def hold(self, key: str, *, held: bool) -> None:
         if not self._place.locks:
@@ -305,7 +306,7 @@ class S3Store:
 
         "bypassed": the ordinary credential deletes what is locked; "kept": the eraser's does not.
         """
-        _, _, ordinary, eraser = self._connect()
+        ordinary, eraser = self._minio, self._connect().eraser
         bucket, found = self._place.bucket, []
         rule = lock.Rule(lock.GOVERNANCE, datetime.now(UTC) + timedelta(hours=1))
         with self._errors(PROBE):
@@ -336,27 +337,24 @@ class S3Store:
     def close(self) -> None:
         with self._lock:
             connected, self._connected = self._connected, None
-        if connected is not None and connected[0] == os.getpid():
-            connected[1].clear()
+        if connected is not None and connected.pid == os.getpid():
+            connected.wire.close()
+            connected.pool.clear()
 
     # -- requests ----------------------------------------------------------------------
 
     @property
-    def _http(self) -> urllib3.PoolManager:
-        return self._connect()[1]
-
-    @property
     def _minio(self) -> Minio:
-        return self._connect()[2]
+        return self._connect().minio
 
-    def _connect(self) -> tuple[int, urllib3.PoolManager, Minio, Minio]:
-        """The pool of this process: sockets inherited over a fork would be shared."""
+    def _connect(self) -> _Connected:
+        """The connections of this process: sockets inherited over a fork would be shared."""
         connected = self._connected
-        if connected is not None and connected[0] == os.getpid():
+        if connected is not None and connected.pid == os.getpid():
             return connected
         with self._lock:
-            if self._connected is None or self._connected[0] != os.getpid():
-                self._connected = (os.getpid(), *_connect(self._place))
+            if self._connected is None or self._connected.pid != os.getpid():
+                self._connected = _connect(self._place)
             return self._connected
 
     def _request(
@@ -368,20 +366,15 @@ class S3Store:
         headers: dict[str, str] | None = None,
         body: bytes | None = None,
         also: tuple[int, ...] = (),
-    ) -> urllib3.BaseHTTPResponse:
+    ) -> Answer:
         """One signed request; the answer is read whole and its connection given back."""
         place = self._place
         scheme = "https" if place.secure else "http"
         path = quote(f"/{place.bucket}/{_usable(key)}", safe="/~")
         url = urlsplit(f"{scheme}://{place.endpoint}{path}?{urlencode(query or {}, safe='~')}")
-        answer = self._http.urlopen(
-            method,
-            url.geturl(),
-            body=body,
-            headers=self._signed(method, url, headers or {}, body),
-            redirect=False,
-            pool_timeout=POOL_S,
-        )
+        target = f"{url.path}?{url.query}" if url.query else url.path
+        signed = self._signed(method, url, headers or {}, body)
+        answer = self._connect().wire.request(method, target, signed, body)
         if answer.status not in {200, 204, 206, *also}:
             raise _Refused(answer.status, answer.data)
         return answer
@@ -492,8 +485,27 @@ class _Retry(urllib3.Retry):
         return super().increment(*args, **facts)
 
 
-def _connect(place: Place) -> tuple[urllib3.PoolManager, Minio, Minio]:
-    """The connections, the client of the ordinary credential, and that of the eraser."""
+@dataclass(frozen=True, slots=True)
+class _Connected:
+    """What one process speaks to the server through."""
+
+    pid: int
+    wire: Wire
+    pool: urllib3.PoolManager
+    minio: Minio
+    eraser: Minio  # of the eraser's credential, where there is one
+
+
+def _connect(place: Place) -> _Connected:
+    authorities = os.environ.get("SSL_CERT_FILE") or certifi.where()
+    wire = Wire(
+        place.endpoint,
+        tls=ssl.create_default_context(cafile=authorities) if place.secure else None,
+        connections=CONNECTIONS,
+        connect_s=CONNECT_S,
+        read_s=READ_S,
+        wait_s=POOL_S,
+    )
     pool = urllib3.PoolManager(
         num_pools=2,
         maxsize=CONNECTIONS,
@@ -503,7 +515,7 @@ def _connect(place: Place) -> tuple[urllib3.PoolManager, Minio, Minio]:
             total=1, connect=0, read=1, redirect=0, status=0, other=0, allowed_methods=None
         ),
         cert_reqs="CERT_REQUIRED",
-        ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
+        ca_certs=authorities,
     )
 
     def client(access_key: str, secret_key: str) -> Minio:
@@ -517,9 +529,10 @@ def _connect(place: Place) -> tuple[urllib3.PoolManager, Minio, Minio]:
         )
 
     ordinary = client(place.access_key, place.secret_key)
-    if not place.eraser_access_key:
-        return pool, ordinary, ordinary
-    return pool, ordinary, client(place.eraser_access_key, place.eraser_secret_key)
+    eraser = ordinary
+    if place.eraser_access_key:
+        eraser = client(place.eraser_access_key, place.eraser_secret_key)
+    return _Connected(os.getpid(), wire, pool, ordinary, eraser)
 
 
 def _filled(body: Readable, n: int) -> bytes:
