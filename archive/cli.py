@@ -18,7 +18,17 @@ from typing import Any, TypeVar
 
 import click
 
-from archive import __version__, audit, backup, keybackup, keyreport, rebuild, retention, rotation
+from archive import (
+    __version__,
+    audit,
+    backup,
+    keybackup,
+    keyreport,
+    rebuild,
+    retention,
+    rotation,
+    sweeping,
+)
 from archive.archive import SYSTEM, complete_descriptor
 from archive.assembly import Assembly, assemble, utc_now, with_parts
 from archive.config import Config, describe_settings
@@ -377,7 +387,7 @@ def hold_list(assembly: Assembly, due: bool, case: str | None, as_json: bool) ->
 
 @cli.command()
 @click.option("--sample", type=click.IntRange(1), help="Read back only so many recordings.")
-@click.option("--mend", is_flag=True, help="Describe anew what lost a rendition; sweep leftovers.")
+@click.option("--mend", is_flag=True, help="Describe anew what lost a rendition; sweep.")
 @click.option("--json", "as_json", is_flag=True)
 @_with_archive
 def verify(assembly: Assembly, sample: int | None, mend: bool, as_json: bool) -> None:
@@ -391,18 +401,60 @@ def verify(assembly: Assembly, sample: int | None, mend: bool, as_json: bool) ->
             mend=mend,
             progress=progress,
             now=utc_now(),
-            object_age=archive.store.modified,
         )
+    swept = sweeping.look(archive.vault, archive.engine, now=utc_now())
+    if mend and not swept.too_many:
+        swept = sweeping.sweep(archive.vault, archive.engine, now=utc_now())
+    named = {
+        "missing": found.missing,
+        "damaged": found.damaged,
+        "unreferenced": list(swept.unreferenced),
+        "swept": swept.swept,
+        "mended": found.mended,
+    }
     if as_json:
-        click.echo(json.dumps({name: getattr(found, name) for name in found.__slots__}))
+        click.echo(json.dumps({"checked": found.checked} | named))
     else:
         click.echo(f"{found.checked} recordings read back")
-        for name in ("missing", "damaged", "unreferenced", "swept", "mended"):
-            keys = getattr(found, name)
+        for name, keys in named.items():
             click.echo(f"{name}: {len(keys)}")
             for key in keys:
                 click.echo(f"  {key}")
     sys.exit(1 if found.missing or found.damaged else 0)
+
+
+@cli.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would go, and what stays and why.")
+@click.option("--however-many", is_flag=True, help="Also more than one object in a hundred.")
+@click.option("--json", "as_json", is_flag=True)
+@_with_archive
+def sweep(assembly: Assembly, dry_run: bool, however_many: bool, as_json: bool) -> None:
+    """Delete objects that no row and no envelope needs, two days old or older."""
+    vault, engine = assembly.archive.vault, assembly.engine
+    if dry_run:
+        found = sweeping.look(vault, engine, now=utc_now())
+    else:
+        found = sweeping.sweep(vault, engine, now=utc_now(), however_many=however_many)
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "total": found.total,
+                    "unreferenced": found.unreferenced,
+                    "swept": found.swept,
+                    "uploads": found.uploads,
+                }
+            )
+        )
+        return
+    for key, fate in found.unreferenced.items():
+        click.echo(f"{fate.value:<7} {key}")
+    click.echo(
+        f"{found.total} objects, {len(found.unreferenced)} without a row, {len(found.swept)} "
+        f"deleted, {found.uploads} uploads given up"
+    )
+    if found.of(sweeping.Fate.LIVES):
+        click.echo("What lives has lost its row: run `archive rebuild-catalogue`.")
 
 
 @cli.command(name="rebuild-catalogue")

@@ -312,6 +312,13 @@ class RestoreUnfinished(ArchiveError):
     exit_code = 83
 
 
+class SweepTooLarge(ArchiveError):
+    """A sweep would delete {n} of {total} objects, more than one in a hundred: nothing was deleted.
+    Look at them (`archive sweep --dry-run`); if they are to go, `archive sweep --however-many`."""
+
+    exit_code = 86
+
+
 class CohortClosed(ArchiveError):
     """The day {day} has expired; nothing more can be stored under it."""
 

@@ -465,6 +465,11 @@ def from_envelope(vault: Vault, id: UUID, stored: Stored) -> tuple[Hold, bytes] 
     return None
 
 
+def has_key(vault: Vault, id: UUID) -> bool:
+    """Whether a hold's key for the recording lives."""
+    return bool(_keys_of(vault, id))
+
+
 def _keys_of(vault: Vault, id: UUID) -> list[str]:
     return [
         name

@@ -330,7 +330,6 @@ class _Restore:
             mend=True,
             progress=lambda n: self._progress("verifying", n, 0),
             now=archive.now(),
-            object_age=lambda key: None,  # nothing is swept during a restore
         )
         mended = set(findings.mended)
         self.outcome.missing = [key for key in findings.missing if key not in mended]

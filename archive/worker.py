@@ -18,7 +18,7 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from archive import audit, backup, catalogue, openings, retention
+from archive import audit, backup, catalogue, openings, retention, sweeping
 from archive.archive import SYSTEM, Archive
 from archive.db import transaction
 from archive.describing import Describer
@@ -32,8 +32,10 @@ from archive.errors import (
     IndexDamaged,
     KeyDestroyed,
     KeyMissing,
+    RestoreUnfinished,
     SealBroken,
     StoreUnavailable,
+    SweepTooLarge,
 )
 from archive.expiry import last_finished
 from archive.model import Recording
@@ -200,6 +202,7 @@ class Worker:
         try:
             done = archive.expire()
             log.info("expiry run %s: %d destroyed", done["run"], done["destroyed"])
+            sweep(archive)
         except ExpiryRunning:
             pass
         except ArchiveError as error:
@@ -221,6 +224,19 @@ class Worker:
         if made is not None:
             log.info("backup %s made", made.folder.name)
         return False
+
+
+def sweep(archive: Archive) -> None:
+    """The nightly sweep; one that would take too much asks in the log and deletes nothing."""
+    try:
+        found = sweeping.sweep(archive.vault, archive.engine, now=archive.now())
+    except (SweepTooLarge, RestoreUnfinished) as error:
+        log.error("nothing was swept: %s", error.message)
+        return
+    if found.swept or found.uploads:
+        log.info("swept %d objects, %d uploads", len(found.swept), found.uploads)
+    if lost := found.of(sweeping.Fate.LIVES):
+        log.error("%d objects have lost their row: run rebuild-catalogue", len(lost))
 
 
 def back_up_if_due(archive: Archive) -> backup.Made | None:
