@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Engine
 
+from archive import bucketpath, destinations
 from archive.archive import Archive
 from archive.auth import People
 from archive.config import Config, running_parts
@@ -30,6 +31,7 @@ class Assembly:
         """Gives back files, connections and memory."""
         self.archive.index.close()
         self.archive.store.close()
+        bucketpath.close()
         self.engine.dispose()
 
 
@@ -54,6 +56,7 @@ def with_parts(config: Config) -> Config:
 def assemble(config: Config, *, pool_size: int = 10, restoring: bool = False) -> Assembly:
     """The archive of these settings. NotRunning where neither settings nor home name its parts."""
     config = with_parts(config)
+    destinations.introduce(config)
     engine = open_engine(config.database_url, pool_size=pool_size)
     keys = open_keys(config, restoring=restoring)
     archive = Archive(

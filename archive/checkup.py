@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from archive import backup, catalogue, keyreport
+from archive import backup, catalogue, destinations, keyreport
 from archive.assembly import Assembly, utc_now
 from archive.db import is_ready, transaction
 from archive.errors import ArchiveError
@@ -123,14 +123,23 @@ def _backups(assembly: Assembly) -> Iterator[Finding]:
     for one in found["backups"]:
         if one["overdue"]:
             yield Finding("BAD", f"key backup {one['path']} has outlived its days", "Destroy it.")
-    if not config.backup_dir:
-        yield Finding("note", "no daily backup", "Set ARCHIVE_BACKUP_DIR to a folder elsewhere.")
+    if not config.backup_dir and not config.backup_url:
+        yield Finding(
+            "note",
+            "no daily backup",
+            "Set ARCHIVE_BACKUP_DIR to a folder elsewhere, or ARCHIVE_BACKUP_URL to a bucket.",
+        )
         return
-    newest = backup.newest(Path(config.backup_dir))
-    if newest is None or now - newest.made_at > timedelta(hours=26):
-        yield Finding("BAD", "the daily backup is overdue", "See the worker's log.")
-    else:
-        yield Finding("ok", f"last backup {newest.made_at:%Y-%m-%d %H:%M} UTC")
+    try:
+        found_there = [backup.newest(each) for each in destinations.configured(config)]
+    except ArchiveError as error:
+        yield Finding("BAD", error.message, "Check ARCHIVE_BACKUP_URL, its bucket and keys.")
+        return
+    for newest in found_there:
+        if newest is None or now - newest.made_at > timedelta(hours=26):
+            yield Finding("BAD", "the daily backup is overdue", "See the worker's log.")
+        else:
+            yield Finding("ok", f"last backup {newest.made_at:%Y-%m-%d %H:%M} UTC")
 
 
 def _machine(assembly: Assembly) -> Iterator[Finding]:

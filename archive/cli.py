@@ -22,6 +22,7 @@ from archive import (
     __version__,
     audit,
     backup,
+    destinations,
     keybackup,
     keyreport,
     rebuild,
@@ -31,6 +32,7 @@ from archive import (
 )
 from archive.archive import SYSTEM, complete_descriptor
 from archive.assembly import Assembly, assemble, utc_now, with_parts
+from archive.bucketpath import path_of
 from archive.config import Config, describe_settings
 from archive.db import ensure_database, migrate, transaction
 from archive.errors import ArchiveError
@@ -528,6 +530,7 @@ def keys_group() -> None:
 
 def _key_backups() -> KeyBackups:
     config = Config.from_env(os.environ)
+    destinations.introduce(config)
     return KeyBackups(open_keys(config), now=utc_now, keep_days=config.backup_days)
 
 
@@ -556,18 +559,18 @@ def keys_recovery_key(file: Path, replace_old: bool) -> None:
 
 
 @keys_group.command(name="backup")
-@click.argument("dest", type=click.Path(path_type=Path))
-def keys_backup(dest: Path) -> None:
-    """Write a key backup into the folder DEST; it is sealed to the recovery key."""
-    made = _key_backups().back_up(dest)
+@click.argument("dest")
+def keys_backup(dest: str) -> None:
+    """Write a key backup into DEST, a folder or a bucket; it is sealed to the recovery key."""
+    made = _key_backups().back_up(destinations.at(Config.from_env(os.environ), dest))
     click.echo(f"{made.path}: {len(made.names)} keys, kept until {made.until:%Y-%m-%d}")
 
 
 @keys_group.command(name="forget")
-@click.argument("dest", type=click.Path(path_type=Path))
-def keys_forget(dest: Path) -> None:
+@click.argument("dest")
+def keys_forget(dest: str) -> None:
     """Send no more key backups to DEST; those that are there stay listed."""
-    _key_backups().forget(dest)
+    _key_backups().forget(path_of(dest.partition("?")[0]))
 
 
 @keys_group.command(name="rotate-root")
@@ -625,16 +628,19 @@ def keys_restore(file: Path, recovery_key: Path) -> None:
 
 
 @cli.command(name="backup")
-@click.argument("dir", type=click.Path(path_type=Path))
+@click.argument("dir")
 @_with_archive
-def backup_command(assembly: Assembly, dir: Path) -> None:
-    """Back up catalogue, sealed objects and keys into the folder DIR, while everything runs."""
+def backup_command(assembly: Assembly, dir: str) -> None:
+    """Back up catalogue, sealed objects and keys into DIR, while everything runs.
+
+    DIR is a folder, or a bucket https://host/bucket?region=… with ARCHIVE_BACKUP_ACCESS_KEY.
+    """
     archive = assembly.archive
     means = backup.Means(
         assembly.config, archive.engine, archive.store, archive.keys, now=archive.now
     )
     with _counting("Objects") as progress:
-        made = backup.run(means, dir, progress=progress)
+        made = backup.run(means, destinations.at(assembly.config, dir), progress=progress)
     objects = made.manifest["objects"]
     click.echo(
         f"{made.folder}: {objects['objects']} objects, {objects['copied']} copied, "
@@ -650,16 +656,16 @@ def backup_command(assembly: Assembly, dir: Path) -> None:
 
 
 @cli.command(name="restore")
-@click.argument("dir", type=click.Path(exists=True, path_type=Path))
+@click.argument("dir")
 @click.option("--recovery-key", type=click.Path(path_type=Path), help="File of the recovery key.")
 @click.option("--catalogue-only", is_flag=True, help="Keys and objects live: only the catalogue.")
-@click.option("--dump", type=click.Path(path_type=Path), help="Another dump than the newest.")
+@click.option("--dump", help="Another dump than the newest: its folder.")
 @click.option("--sample", type=click.IntRange(1), help="Read back only so many recordings.")
 def restore_command(
-    dir: Path,
+    dir: str,
     recovery_key: Path | None,
     catalogue_only: bool,
-    dump: Path | None,
+    dump: str | None,
     sample: int | None,
 ) -> None:
     """Restore the backup in DIR into an empty installation; what had ended stays dead."""
@@ -669,15 +675,17 @@ def restore_command(
         raise click.UsageError("Give either --recovery-key FILE or --catalogue-only.")
     private = PrivateKey.load(recovery_key) if recovery_key else None
     config = Config.from_env(os.environ)
+    folder = destinations.at(config, dir)
     with restoring.parts_for(config, say=_say), _stages() as progress:
         restoring.remove_index(config)
         assembly = assemble(config, restoring=True)
-        how: dict[str, Any] = {"dump": dump, "sample": sample, "progress": progress}
+        chosen = destinations.at(config, dump) if dump else None
+        how: dict[str, Any] = {"dump": chosen, "sample": sample, "progress": progress}
         try:
             if private is None:
-                done = restoring.restore_catalogue(assembly.archive, dir, **how)
+                done = restoring.restore_catalogue(assembly.archive, folder, **how)
             else:
-                done = restoring.restore(assembly.archive, dir, private, **how)
+                done = restoring.restore(assembly.archive, folder, private, **how)
         finally:
             assembly.close()
     click.echo(

@@ -125,6 +125,11 @@ class Config:
     backup_dir: str = setting(
         "", "folder that the worker backs up to every day; empty: it does not", _text
     )
+    backup_url: str = setting(
+        "", "S3 bucket for the daily backup, http(s)://host:port/bucket?region=…", _text
+    )
+    backup_access_key: str = setting("", "S3 access key of that bucket", _text, secret=True)
+    backup_secret_key: str = setting("", "S3 secret key of that bucket", _text, secret=True)
     backup_days: int = setting(
         35, "how long dumps and key backups are kept, days, at most 35", _positive
     )

@@ -21,6 +21,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from archive import retention
+from archive.bucketpath import BucketPath, path_of
 from archive.errors import (
     ArchiveError,
     BackupRunning,
@@ -256,12 +257,12 @@ class KeyBackups:
         return [
             Standing(
                 written=entry,
-                reachable=entry.path.exists(),
+                reachable=_reachable(entry.path),
                 overdue=entry.until <= now,
                 still_opens=tuple(name for name in entry.names if self.keys.is_destroyed(name)),
             )
             for entry in self._read().backups
-            if entry.path.exists() or not entry.path.parent.is_dir()
+            if _reachable(entry.path) or not entry.path.parent.is_dir()
         ]
 
     def roll_off(self) -> int:
@@ -272,8 +273,8 @@ class KeyBackups:
         kept = []
         for entry in register.backups:
             if entry.until <= self._now():
-                removed += overwrite_and_unlink(entry.path) if entry.path.exists() else 0
-            if entry.path.exists() or not entry.path.parent.is_dir():
+                removed += overwrite_and_unlink(entry.path) if _reachable(entry.path) else 0
+            if _reachable(entry.path) or not entry.path.parent.is_dir():
                 kept.append(entry)  # also where its volume is not mounted: it exists somewhere
         self._write_register(replace(register, backups=tuple(kept)))
         return removed
@@ -369,10 +370,10 @@ class _Register:
     def parse(cls, raw: bytes) -> _Register:
         fields = json.loads(raw)
         return cls(
-            tuple(Path(path) for path in fields["destinations"]),
+            tuple(path_of(path) for path in fields["destinations"]),
             tuple(
                 Written(
-                    Path(entry["path"]),
+                    path_of(entry["path"]),
                     UUID(entry["id"]),
                     datetime.fromisoformat(entry["made_at"]),
                     datetime.fromisoformat(entry["until"]),
@@ -411,6 +412,10 @@ def restore(
         _put(public, private.public.encode())
     outcome.conflicts = tuple(conflicts)
     return outcome
+
+
+def _reachable(path: Path) -> bool:
+    return path.parent.is_dir() and path.exists()
 
 
 def restore_root(folder: Path, contents: Contents) -> str:
@@ -454,6 +459,9 @@ def _holds(path: Path, contents: Contents, root: FileRootKey | Any, public: Publ
 
 def _put(path: Path, content: bytes) -> None:
     """Writes a file in the place of any other of the name: whole or not at all, durably."""
+    if isinstance(path, BucketPath):
+        path.write_bytes(content)
+        return
     temporary = path.with_name(f"{NEW}{os.urandom(8).hex()}")
     try:
         write_durably(temporary, content)

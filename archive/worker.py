@@ -13,12 +13,11 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from datetime import time as day_time
-from pathlib import Path
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from archive import audit, backup, catalogue, openings, retention, sweeping
+from archive import audit, backup, catalogue, destinations, openings, retention, sweeping
 from archive.archive import SYSTEM, Archive
 from archive.db import transaction
 from archive.describing import Describer
@@ -69,7 +68,7 @@ class Worker:
             self._start(f"describe-{n}", self._describe_loop)
         self._start("chain", lambda: self._loop(self._chain_once, idle_s=1.0))
         self._start("night", lambda: self._loop(self._night_once, idle_s=30.0))
-        if self._archive.config.backup_dir:
+        if self._archive.config.backup_dir or self._archive.config.backup_url:
             self._start("backup", lambda: self._loop(self._backup_once, idle_s=60.0))
         while not self._stop.wait(0.5):
             pass
@@ -240,15 +239,25 @@ def sweep(archive: Archive) -> None:
 
 
 def back_up_if_due(archive: Archive) -> backup.Made | None:
-    """The daily backup to ARCHIVE_BACKUP_DIR, unless today's is there already; see `backup.run`."""
-    folder = Path(archive.config.backup_dir)
-    newest = backup.newest(folder) if folder.is_dir() else None
-    if newest is not None and newest.made_at >= last_nightly(archive.now(), at=BACKUP):
-        return None
-    means = backup.Means(
-        archive.config, archive.engine, archive.store, archive.keys, now=archive.now
-    )
-    return backup.run(means, folder)
+    """The daily backup to each destination that lacks today's; the last one made.
+
+    See `backup.run`. One destination that fails does not keep the next from its backup.
+    """
+    made, failure = None, None
+    for folder in destinations.configured(archive.config):
+        newest = backup.newest(folder) if folder.is_dir() else None
+        if newest is not None and newest.made_at >= last_nightly(archive.now(), at=BACKUP):
+            continue
+        means = backup.Means(
+            archive.config, archive.engine, archive.store, archive.keys, now=archive.now
+        )
+        try:
+            made = backup.run(means, folder)
+        except ArchiveError as error:
+            failure = error
+    if failure is not None:
+        raise failure
+    return made
 
 
 def last_nightly(now: datetime, *, at: day_time = NIGHTLY) -> datetime:

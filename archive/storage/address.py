@@ -41,6 +41,32 @@ def _configured(config: Config) -> S3Store:
     return S3Store(_locking(place, config))
 
 
+def backup_store(config: Config, url: str) -> S3Store:
+    """The bucket that backups go to, by credentials of its own. BadSetting."""
+    names = {
+        "ARCHIVE_STORE_URL": "ARCHIVE_BACKUP_URL",
+        "ARCHIVE_STORE_SECRET_KEY": "ARCHIVE_BACKUP_SECRET_KEY",
+    }
+    try:
+        place = place_of(url, config.backup_access_key, config.backup_secret_key)
+    except BadSetting as error:
+        name = str(error.facts["name"])
+        raise BadSetting(name=names.get(name, name), reason=error.facts["reason"]) from None
+    host = urlsplit(url).hostname or ""
+    if not _is_this_machine(host) and host not in config.eu_hosts:
+        raise BadSetting(name="ARCHIVE_BACKUP_URL", reason="its host is not in ARCHIVE_EU_HOSTS")
+    if config.store_url and _same(config.store_url, url):
+        raise BadSetting(
+            name="ARCHIVE_BACKUP_URL", reason="it is the bucket that is to be backed up"
+        )
+    return S3Store(place)
+
+
+def _same(one: str, other: str) -> bool:
+    a, b = urlsplit(one), urlsplit(other)
+    return (a.netloc, a.path.strip("/")) == (b.netloc, b.path.strip("/"))
+
+
 def _embedded(parts: dict[str, Any], config: Config) -> S3Store:
     """What the embedded server acknowledges is also brought to the disk, and its disk watched."""
     folder = Path(parts["store_folder"])
