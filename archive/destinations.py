@@ -30,13 +30,13 @@ def at(config: Config, written: str) -> Path:
     if split.path.strip("/").count("/"):  # a path in the bucket, as of one dump
         root = f"{split.scheme}://{split.netloc}/{split.path.strip('/').partition('/')[0]}"
         at(config, f"{root}?{split.query}")
-        return path_of(f"{split.scheme}://{split.netloc}{split.path}")
+        return path_of(_plain(written))
     store = backup_store(config, written)
     try:
         store.make_bucket()
     finally:
         store.close()  # connects again when it is used
-    return bucketpath.give(f"{split.scheme}://{split.netloc}{split.path}", store)
+    return bucketpath.give(_plain(written), store)
 
 
 def configured(config: Config) -> list[Path]:
@@ -45,11 +45,21 @@ def configured(config: Config) -> list[Path]:
     return [at(config, each) for each in [*named, *_bucket(config)]]
 
 
+def named(config: Config) -> list[Path]:
+    """As `configured`, without asking whether any of them is there."""
+    folders = [Path(config.backup_dir).absolute()] if config.backup_dir else []
+    return [*folders, *(path_of(_plain(url)) for url in _bucket(config))]
+
+
 def introduce(config: Config) -> None:
     """Lets paths of the configured bucket be reached; asks nothing of it yet."""
     for url in _bucket(config):
-        split = urlsplit(url)
-        bucketpath.give(f"{split.scheme}://{split.netloc}{split.path}", backup_store(config, url))
+        bucketpath.give(_plain(url), backup_store(config, url))
+
+
+def _plain(url: str) -> str:
+    split = urlsplit(url)
+    return f"{split.scheme}://{split.netloc}{split.path}"
 
 
 def _bucket(config: Config) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib.util import find_spec
@@ -18,7 +19,7 @@ from typing import BinaryIO
 from psycopg.conninfo import conninfo_to_dict
 
 from archive.bucketpath import BucketPath
-from archive.errors import CatalogueUnavailable, PartFailed
+from archive.errors import ArchiveError, CatalogueUnavailable, PartFailed
 
 # Their rows die with the running service: a restored dump logs nobody in and opens nothing.
 LEFT_OUT = ("session", "one_time_login", "login_attempt", "kept_view", "opening")
@@ -62,6 +63,59 @@ def load(url: str, path: Path) -> None:
             _fed(command, url, content)
         return
     _run([*command, str(path)], url)
+
+
+def row(path: Path, table: str, id: str) -> dict[str, str] | None:
+    """The row of a table of a dump whose first column is `id`, as text by column. PartFailed.
+
+    Reads through the dump; loads it nowhere.
+    """
+    command = [str(_programs() / "pg_restore"), "--data-only", "--table", table, "--file=-"]
+    columns: list[str] = []
+    start, found = f"{id}\t".encode(), None
+    if not isinstance(path, BucketPath):
+        command.append(str(path))
+    with subprocess.Popen(
+        command,
+        env={"PATH": os.defpath, "LANG": "C"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as reading:
+        assert reading.stdout is not None
+        _feed_beside(reading, path)
+        for line in reading.stdout:
+            if line.startswith(b"COPY ") and b"(" in line:
+                inside = line.partition(b"(")[2].partition(b")")[0].decode()
+                columns = [name.strip(' "') for name in inside.split(",")]
+            elif line.startswith(start):
+                found = line.decode("utf-8").rstrip("\n").split("\t")
+    if reading.returncode != 0:
+        raise PartFailed(part="pg_restore", reason=f"it ended with {reading.returncode}")
+    return dict(zip(columns, found, strict=True)) if found else None
+
+
+def _feed_beside(program: subprocess.Popen[bytes], path: Path) -> None:
+    """Gives the program what it reads from a bucket, in a thread; nothing of a file.
+
+    Where the bucket fails the program gets no end, is killed, and so reports a failure.
+    """
+    assert program.stdin is not None
+    if not isinstance(path, BucketPath):
+        program.stdin.close()
+        return
+    stdin = program.stdin
+
+    def feed() -> None:
+        try:
+            with path.open() as content:
+                shutil.copyfileobj(content, stdin, BLOCK)
+        except (ArchiveError, OSError):
+            program.kill()
+        with suppress(OSError):
+            stdin.close()
+
+    threading.Thread(target=feed, daemon=True).start()
 
 
 def _name(url: str) -> str:

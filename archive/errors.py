@@ -376,6 +376,20 @@ class ClockSuspect(ArchiveError):
     exit_code = 60
 
 
+class NotProven(ArchiveError):
+    """Recording {id}: never held, or not proven."""
+
+    status = 404
+    exit_code = 62
+
+
+class SomethingLeft(ArchiveError):
+    """Recording {id} is certified as destroyed, but something of it is left."""
+
+    status = 409
+    exit_code = 63
+
+
 class MediaUnusable(ArchiveError):
     """The media could not be processed ({code})."""
 

@@ -188,6 +188,9 @@ class KeyBackups:
         """As `back_up`, for a caller that holds `alone`."""
         register = self._read()
         self._prepare(folder, known=folder in register.destinations)
+        # What is signed after this backup must hold where it is restored: a journal entry of an
+        # erasure that nothing else there knows of.
+        self.keys.ensure("installation/signing")
         contents, root, public = self._contents(), self.keys.root, self.public()
         until = self._now() + self._keep
         header = self._header("keys", public, root.id, contents, until=until)
@@ -265,14 +268,14 @@ class KeyBackups:
             if _reachable(entry.path) or not entry.path.parent.is_dir()
         ]
 
-    def roll_off(self) -> int:
-        """Destroys key backups whose days are over and can be reached; how many."""
+    def roll_off(self, *, ahead: timedelta = timedelta()) -> int:
+        """Destroys key backups whose days are over `ahead` of now and can be reached; how many."""
         register, removed = self._read(), 0
         for folder in register.destinations:
             remove_leftovers(folder)  # of a run that was killed while it wrote one
         kept = []
         for entry in register.backups:
-            if entry.until <= self._now():
+            if entry.until <= self._now() + ahead:
                 removed += overwrite_and_unlink(entry.path) if _reachable(entry.path) else 0
             if _reachable(entry.path) or not entry.path.parent.is_dir():
                 kept.append(entry)  # also where its volume is not mounted: it exists somewhere

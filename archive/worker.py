@@ -18,6 +18,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from archive import audit, backup, catalogue, destinations, openings, retention, sweeping
+from archive.anchors import Anchors
 from archive.archive import SYSTEM, Archive
 from archive.db import transaction
 from archive.describing import Describer
@@ -59,6 +60,7 @@ class Worker:
         self._stop = threading.Event()
         self._number = random.SystemRandom().randrange(1, 2**31)
         self._threads: list[threading.Thread] = []
+        self._anchors = Anchors(archive.vault, archive.engine, now=archive.now)
 
     def run(self) -> None:
         """Works until `stop`; comes back by itself when database or store were away."""
@@ -67,6 +69,7 @@ class Worker:
         for n in range(self._describers):
             self._start(f"describe-{n}", self._describe_loop)
         self._start("chain", lambda: self._loop(self._chain_once, idle_s=1.0))
+        self._start("heads", lambda: self._loop(self._anchors.step, idle_s=60.0))
         self._start("night", lambda: self._loop(self._night_once, idle_s=30.0))
         if self._archive.config.backup_dir or self._archive.config.backup_url:
             self._start("backup", lambda: self._loop(self._backup_once, idle_s=60.0))

@@ -14,7 +14,17 @@ from typing import Any
 
 import pytest
 
-from archive import backup, bucketpath, checkup, destinations, keyreport, rotation, worker
+from archive import (
+    backup,
+    bucketpath,
+    checkup,
+    destinations,
+    dumping,
+    journal,
+    keyreport,
+    rotation,
+    worker,
+)
 from archive.archive import SYSTEM, Archive
 from archive.assembly import Assembly
 from archive.bucketpath import BucketPath
@@ -98,7 +108,7 @@ def test_home_and_keys_destroyed_a_bucket_brings_back_what_lived_and_nothing_els
     since = deliver(archive, "since the first backup")
     worker.until_idle(archive)
     made = back_up(archive, folder)
-    assert not any(str(secret.id) in name for name in names(folder, backup.OBJECTS))
+    assert not any(str(secret.id) in n for n in names(folder, f"{backup.OBJECTS}/recordings"))
     assert made.manifest["objects"]["deleted"] > 0
     clock.advance(timedelta(days=10))
     before = state(archive)
@@ -343,3 +353,21 @@ def test_a_rotation_writes_its_key_backup_to_the_bucket(
     assert KeyBackup.read(path).header.root == done.root
     with pytest.raises(TypeError, match="no file"):
         open(path)  # noqa: PTH123, SIM115 - nothing takes it for a file by mistake
+
+
+def test_a_recording_that_is_gone_is_looked_for_in_the_bucket_too(
+    archive: Archive,
+    private: PrivateKey,  # noqa: F811
+    folder: Path,
+) -> None:
+    receipt, other = deliver(archive, "private"), deliver(archive, "stays")
+    back_up(archive, folder)
+    assert journal.reachable_backups(archive.config, archive.keys) == [folder]
+    (dump,) = [made.folder / backup.DUMP for made in backup.made(folder)]
+    assert (dumping.row(dump, "recording", str(receipt.id)) or {})["id"] == str(receipt.id)
+    archive.erase(SYSTEM, receipt.id, reason="private")
+    # Its entry in the journal is in the bucket at once, so that a restore does not revive it.
+    assert f"{receipt.id}.json" in names(folder, f"{backup.OBJECTS}/erasures")
+    again = back_up(archive, folder)
+    assert dumping.row(again.folder / backup.DUMP, "recording", str(receipt.id)) is None
+    assert dumping.row(again.folder / backup.DUMP, "recording", str(other.id)) is not None

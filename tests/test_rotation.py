@@ -45,6 +45,7 @@ NAMES = (
     "hold/2026-00001.x",
     "case/2026-00001",
     "installation/reference",
+    "installation/signing",
 )
 
 

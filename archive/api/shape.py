@@ -10,6 +10,7 @@ from typing import Any
 from archive import intake, retention
 from archive.archive import Held, Page, Receipt, View
 from archive.errors import ArchiveError, BadFields, FieldError
+from archive.journal import Erasure
 from archive.model import CallDescription, Direction, Kind, MailDescription, Query
 from archive.vault import Description
 
@@ -113,6 +114,16 @@ def hold(held: Held) -> dict[str, Any]:
         "release_requested": row.requested_by is not None,
         "released_at": instant(row.released_at) if row.released_at else None,
         "ends_at": instant(row.ends_at) if row.ends_at else None,
+    }
+
+
+def erasure(erased: Erasure) -> dict[str, Any]:
+    """An early erasure: since when it is gone from everything live, by when from every backup."""
+    return {
+        "id": str(erased.id),
+        "reason": erased.reason,
+        "erased_at": instant(erased.at),
+        "gone_from_backups_by": erased.backups_until.isoformat(),
     }
 
 

@@ -19,10 +19,12 @@ from archive.model import Scope
 from archive.web import (
     admin,
     assets,
+    auditing,
     expiry,
     gate,
     holds,
     login,
+    proof,
     recording,
     search,
     show,
@@ -37,6 +39,8 @@ BLUEPRINTS = (
     recording.pages,
     holds.pages,
     expiry.pages,
+    auditing.pages,
+    proof.pages,
     admin.pages,
 )
 
@@ -106,6 +110,7 @@ def _menu() -> tuple[tuple[str, str], ...]:
         ("search.form", Scope.SEARCH in scopes),
         ("holds.listing", holds.may_work_with_holds()),
         ("expiry.calendar", Scope.EXPIRY in scopes),
+        ("auditing.log", Scope.AUDIT in scopes),
         ("admin.overview", Scope.ADMIN in scopes),
     )
     return tuple((name, url_for(name)) for name, has in entries if has)

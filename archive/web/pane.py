@@ -39,6 +39,7 @@ class Pane:
     may_download: bool
     may_hold: bool
     may_restrict: bool
+    may_erase: bool
     media: str  # "player", "pending", "undecodable", "unreadable", "lost", "email"
     channels: tuple[str, ...]
     opened: bool
@@ -94,6 +95,7 @@ def build(
         may_download=Scope.CASES in actor.scopes,
         may_hold=_may_hold(view, actor, case if not problem else None),
         may_restrict=permissions.is_dpo(actor),
+        may_erase=Scope.ERASE in actor.scopes,
         media=_media(view),
         channels=_channels(view),
         opened=opened,
