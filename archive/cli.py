@@ -32,6 +32,7 @@ from archive import (
     replaying,
     retention,
     rotation,
+    surroundings,
     sweeping,
 )
 from archive.archive import SYSTEM, complete_descriptor
@@ -128,6 +129,7 @@ def web(die_with: int | None) -> None:
     from archive.server import serve
 
     _die_with(die_with)
+    surroundings.keep_out_of_core_files()
     config = with_parts(Config.from_env(os.environ))
     serve(config)
 
@@ -142,6 +144,7 @@ def worker(die_with: int | None, until_idle: bool) -> None:
     from archive import worker as working
 
     _die_with(die_with)
+    surroundings.keep_out_of_core_files()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     with _assembled(pool_size=12) as assembly:
         if until_idle:
@@ -534,10 +537,11 @@ def keys_group() -> None:
     """The root key, the recovery key, and key backups."""
 
 
-def _key_backups() -> KeyBackups:
+def _key_backups(*, lost_root: bool = False) -> KeyBackups:
     config = Config.from_env(os.environ)
     destinations.introduce(config)
-    return KeyBackups(open_keys(config), now=utc_now, keep_days=config.backup_days)
+    keys = open_keys(config, lost_root=lost_root)
+    return KeyBackups(keys, now=utc_now, keep_days=config.backup_days)
 
 
 _RECOVERY_KEY = click.option(
@@ -549,7 +553,8 @@ _RECOVERY_KEY = click.option(
 @click.option("--json", "as_json", is_flag=True)
 def keys_status(as_json: bool) -> None:
     """Say which key backups exist, until when, and what destroyed keys they could still open."""
-    report = keyreport.report(_key_backups())
+    days = Config.from_env(os.environ).root_rotation_days
+    report = keyreport.report(_key_backups(), days=days, now=utc_now())
     click.echo(json.dumps(report) if as_json else "\n".join(keyreport.lines(report)))
     sys.exit(0 if report["good"] else 1)
 
@@ -580,9 +585,15 @@ def keys_forget(dest: str) -> None:
 
 
 @keys_group.command(name="rotate-root")
-def keys_rotate_root() -> None:
-    """Replace the root key; while everything runs, or to finish what broke off."""
-    done = rotation.rotate(_key_backups())
+@_RECOVERY_KEY
+def keys_rotate_root(recovery_key: Path | None) -> None:
+    """Replace the root key; while everything runs, or to finish what broke off.
+
+    The new one is made where ARCHIVE_ROOT_PROVIDER says. With --recovery-key the old one may be
+    lost: a token that broke, a Vault that is no more.
+    """
+    private = PrivateKey.load(recovery_key) if recovery_key else None
+    done = rotation.rotate(_key_backups(lost_root=private is not None), recovery=private)
     click.echo(f"The root key is {done.root}; {done.rewrapped} keys wrapped anew.")
     for path in done.backups:
         click.echo(f"  key backup {path}")
@@ -614,7 +625,7 @@ def keys_restore(file: Path, recovery_key: Path) -> None:
     found = keybackup.newest(file) if file.is_dir() else KeyBackup.read(file)
     contents = found.open(private)
     if found.header.kind == "root":
-        id = keybackup.restore_root(config.keys_dir, contents)
+        id = keybackup.restore_root(config.keys_dir, contents, made_at=found.header.made_at)
         open_keys(config)
         click.echo(f"Root key {id} is back.")
         return
@@ -902,6 +913,7 @@ def doctor(assembly: Assembly) -> None:
     """Look at the installation; say what is wrong or unsafe, and what to do."""
     from archive import checkup
 
+    surroundings.keep_out_of_core_files()
     findings = checkup.look(assembly)
     for finding in findings:
         click.echo(

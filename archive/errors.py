@@ -256,6 +256,14 @@ class RootKeyUnusable(ArchiveError):
     exit_code = 33
 
 
+class RootKeyAway(RootKeyUnusable):
+    """The root key does not answer: {reason}. Nothing was lost; try again."""
+
+    status = 503
+    exit_code = 84
+    retry_after_s = 5
+
+
 class KeyConflict(ArchiveError):
     """Another key of the name {name} is here already; nothing was written over it."""
 

@@ -26,6 +26,7 @@ from archive.errors import (
     KeyDestroyed,
     KeyMissing,
     NotFound,
+    RootKeyAway,
     SealBroken,
     SecondPersonNeeded,
     StoreUnavailable,
@@ -269,7 +270,7 @@ def _tell_envelope(vault: Vault, recording: Recording | None, hold: Hold) -> Non
         envelope = _envelope(hold, recording, vault.data_key(recording))
         vault.store.put_bytes(hold.object_key, envelope.encode())
         vault.store.hold(hold.object_key, held=True)
-    except (StoreUnavailable, KeyDestroyed, KeyMissing):
+    except (StoreUnavailable, RootKeyAway, KeyDestroyed, KeyMissing):
         return
 
 

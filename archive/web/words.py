@@ -128,6 +128,11 @@ ERRORS: dict[str, tuple[LazyString, LazyString]] = {
         _("The index of some month is being rebuilt. Try again in a few minutes."),
     ),
 }
+ALARMS = {
+    "root-rotation": _("The root key has not been replaced"),
+    "root-away": _("The root key does not answer"),
+    "alarms-unreadable": _("The list of alarms is damaged"),
+}
 STATUSES: dict[int, tuple[LazyString, LazyString]] = {
     400: (_("The request was not understood"), _("Go back and check what you entered.")),
     401: (_("Log in"), _("You are not logged in, or the session has ended.")),
