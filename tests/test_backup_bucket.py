@@ -261,7 +261,7 @@ def test_a_bucket_that_is_away_is_listed_and_costs_nothing(
             back_up(archive, folder)
         clock.advance(timedelta(days=36))
         assert backups.roll_off() == 0
-        report = keyreport.report(backups)
+        report = keyreport.report(backups, days=365, now=clock())
         assert [one["reachable"] for one in report["backups"]] == [False]
         assert [one["overdue"] for one in report["backups"]] == [True]
     monkeypatch.setattr(bucketpath, "_stores", {str(folder): there})
