@@ -367,7 +367,7 @@ def test_a_recording_that_is_gone_is_looked_for_in_the_bucket_too(
     assert (dumping.row(dump, "recording", str(receipt.id)) or {})["id"] == str(receipt.id)
     archive.erase(SYSTEM, receipt.id, reason="private")
     # Its entry in the journal is in the bucket at once, so that a restore does not revive it.
-    assert f"{receipt.id}.json" in names(folder, f"{backup.OBJECTS}/erasures")
+    assert f"{receipt.id}.json" in names(folder, f"{backup.OBJECTS}/journal")
     again = back_up(archive, folder)
     assert dumping.row(again.folder / backup.DUMP, "recording", str(receipt.id)) is None
     assert dumping.row(again.folder / backup.DUMP, "recording", str(other.id)) is not None

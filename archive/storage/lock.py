@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 GOVERNANCE = "GOVERNANCE"  # the eraser's credential may delete before the time
 COMPLIANCE = "COMPLIANCE"  # nobody may
 SEALED = ("recordings/",)
-WRITE_ONCE = ("certificates/", "erasures/", "audit/")
+WRITE_ONCE = ("certificates/", "journal/", "audit/")
 WRITE_ONCE_DAYS = 3653
 
 

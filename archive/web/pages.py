@@ -26,6 +26,7 @@ from archive.web import (
     login,
     proof,
     recording,
+    rules,
     search,
     show,
     verify,
@@ -42,6 +43,7 @@ BLUEPRINTS = (
     auditing.pages,
     proof.pages,
     admin.pages,
+    rules.pages,
 )
 
 
