@@ -857,6 +857,11 @@ class Archive:
         with_held = permissions.may_know_holds(actor)
         return expiry.calendar(self.engine, now=self.now(), with_held=with_held)
 
+    def last_expiry_bytes(self, actor: Actor) -> tuple[int, int | None] | None:
+        """Bytes that the last run deleted, and those the store gave back of them."""
+        permissions.require(actor, Scope.EXPIRY)
+        return expiry.last_bytes(self.engine)
+
     # -- who may see what ------------------------------------------------------------
 
     def _visible(

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Engine
 
+from archive import bucketpath, destinations
 from archive.archive import Archive
 from archive.auth import People
 from archive.config import Config, running_parts
@@ -32,6 +33,7 @@ class Assembly:
         """Gives back files, connections and memory."""
         self.archive.index.close()
         self.archive.store.close()
+        bucketpath.close()
         self.engine.dispose()
 
 
@@ -46,6 +48,10 @@ def with_parts(config: Config) -> Config:
         store_url=config.store_url or str(parts.get("store_url", "")),
         store_access_key=config.store_access_key or str(parts.get("store_access_key", "")),
         store_secret_key=config.store_secret_key or str(parts.get("store_secret_key", "")),
+        store_eraser_access_key=config.store_eraser_access_key
+        or str(parts.get("store_eraser_access_key", "")),
+        store_eraser_secret_key=config.store_eraser_secret_key
+        or str(parts.get("store_eraser_secret_key", "")),
     )
 
 
@@ -66,6 +72,7 @@ def url_of_index(config: Config) -> str:
 def assemble(config: Config, *, pool_size: int = 10, restoring: bool = False) -> Assembly:
     """The archive of these settings. NotRunning where neither settings nor home name its parts."""
     config = with_parts(config)
+    destinations.introduce(config)
     engine = open_engine(config.database_url, pool_size=pool_size)
     index_url = url_of_index(config)
     keys = open_keys(config, restoring=restoring)

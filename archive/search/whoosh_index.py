@@ -95,7 +95,8 @@ class WhooshIndex:
             # The note comes first: a crash after it costs a rewrite that was not needed, never
             # forgets one that was.
             _touch(where.folder / _REMOVED)
-            with self._writer(where) as writer:
+            # Nothing is merged: the month is written anew soon.
+            with self._writer(where, merge=False) as writer:
                 writer.delete(self._documents(month, doomed))
 
     def rewrite(self, month: str) -> None:
@@ -136,14 +137,14 @@ class WhooshIndex:
                 writer.add(key, document_terms(document, self._analyser))
 
     @contextmanager
-    def _writer(self, where: Place) -> Iterator[MonthWriter]:
+    def _writer(self, where: Place, *, merge: bool = True) -> Iterator[MonthWriter]:
         """One commit; nothing of it stays if it fails. IndexDamaged, DiskFull."""
         rewritten = any(p.new for p in places(self._path) if p.month == where.month)
         with damage_named(where.month, writing=True):
             writer = MonthWriter(where, self._months.key(where), sort_mb=self._sort_mb)
             try:
                 yield writer
-                writer.commit(merge=not rewritten)
+                writer.commit(merge=merge and not rewritten)
             except BaseException:
                 writer.cancel()
                 raise
