@@ -38,6 +38,7 @@ def calendar() -> str:
         bars=bars(days, today),
         last_night=by_day(days).get(today - timedelta(days=1)),
         late=[day for day in days if day.day < today and day.kept],
+        last_bytes=desk.archive_().last_expiry_bytes(g.actor),
         last_closed=max(closed, default=None),
         gone=[d for d in reversed(days) if d.day < today and d.destroyed][:DAYS_BACK],
         coming=[d for d in days if d.day >= today and d.kept][:DAYS_AHEAD],

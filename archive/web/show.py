@@ -51,6 +51,11 @@ def day(on: date, *, language: str) -> str:
     return f"{weekday} {format_date(on, 'd MMM y', locale='en_GB')}"
 
 
+def month(name: str, *, language: str) -> str:
+    """A month "2026-11": "marraskuu 2026", "November 2026"."""
+    return format_date(date.fromisoformat(f"{name}-01"), "LLLL y", locale=language)
+
+
 def local_day(at: datetime) -> date:
     """The day in Helsinki."""
     return retention.local(at).date()
@@ -114,6 +119,7 @@ def install(app: Flask) -> None:
         "moment": moment,
         "clock": clock,
         "day": day,
+        "month": month,
         "size": size,
     }
     for name, show in spoken.items():
