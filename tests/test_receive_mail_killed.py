@@ -117,7 +117,7 @@ def test_killed_at_random_moments_it_loses_and_doubles_nothing(archive: Archive)
     assert {found[message(number)] for number in acknowledged} == {1}
     assert set(found.values()) == {1}
     looked = rebuild.verify(
-        archive.vault, archive.engine, now=archive.now(), object_age=archive.store.modified,
+        archive.vault, archive.engine, now=archive.now(),
         sample=None, mend=False, progress=lambda done: None,
     )  # fmt: skip
     assert not looked.missing and not looked.damaged
