@@ -23,6 +23,7 @@ from archive import (
     catalogue,
     corrections,
     expiry,
+    expirydays,
     holds,
     intake,
     openings,
@@ -43,6 +44,7 @@ from archive.errors import (
     NotFound,
     PurposeRequired,
 )
+from archive.expirydays import DayAccount, ExpiryDay
 from archive.formats import mail
 from archive.holds import Held
 from archive.keys import KeysDirectory
@@ -77,6 +79,8 @@ SYSTEM = Actor(
 __all__ = [
     "SYSTEM",
     "Archive",
+    "DayAccount",
+    "ExpiryDay",
     "Held",
     "MailView",
     "Opened",
@@ -769,11 +773,23 @@ class Archive:
         """Destroys what is a year old; the certificate of the run. Resumable, one at a time."""
         return expiry.run(self._means, dry_run=dry_run)
 
-    def expiry_calendar(self, actor: Actor) -> list[catalogue.DueDay]:
-        """What went and what goes, by day; what is held, for those who work with holds."""
+    def expiry_calendar(
+        self,
+        actor: Actor,
+        *,
+        since: date = expirydays.EARLIEST,
+        until: date = expirydays.LATEST,
+    ) -> list[ExpiryDay]:
+        """What went and what goes, by day; held and restricted for those who may know of them."""
         permissions.require(actor, Scope.EXPIRY)
-        with_held = permissions.may_know_holds(actor)
-        return expiry.calendar(self.engine, now=self.now(), with_held=with_held)
+        return expirydays.days(
+            self.engine, now=self.now(), knows=_knows(actor), since=since, until=until
+        )
+
+    def expiry_day(self, actor: Actor, day: date) -> DayAccount:
+        """One day: its figures, the runs that took from it, and what could not be destroyed."""
+        permissions.require(actor, Scope.EXPIRY)
+        return expirydays.account(self.engine, day, now=self.now(), knows=_knows(actor))
 
     # -- who may see what ------------------------------------------------------------
 
@@ -828,6 +844,12 @@ class Archive:
         except (ValueError, ArchiveError):
             raise BadRequest(reason="the cursor belongs to another search or is damaged") from None
         return datetime.fromisoformat(at), UUID(id)
+
+
+def _knows(actor: Actor) -> expirydays.Knows:
+    return expirydays.Knows(
+        holds=permissions.may_know_holds(actor), restrictions=permissions.is_dpo(actor)
+    )
 
 
 def _empty_descriptor(recording: Recording) -> Descriptor:

@@ -6,7 +6,6 @@ The transaction is an argument. Knows no keys: descriptors and descriptions pass
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
@@ -35,17 +34,6 @@ class Added(StrEnum):
     KNOWN = "known"  # the reference is there already
     ERASED = "erased"  # the reference was erased early and is remembered
     CLOSED = "closed"  # its cohort has expired in the meantime
-
-
-@dataclass(frozen=True, slots=True)
-class DueDay:
-    """One cohort as the expiry calendar shows it."""
-
-    day: date
-    kept: int
-    destroyed: int
-    closed_at: datetime | None
-    held: int = 0  # past their year and kept by a hold or restriction
 
 
 # -- recordings ------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -49,6 +49,29 @@ def day(on: date, *, language: str) -> str:
     if language == "fi":
         return f"{weekday} {on.day}.{on.month}.{on.year}"
     return f"{weekday} {format_date(on, 'd MMM y', locale='en_GB')}"
+
+
+def month_name(on: date, *, language: str) -> str:
+    """A month with its year: "marraskuu 2026", "November 2026"."""
+    return format_date(on, "LLLL y", locale="en_GB" if language == "en" else language)
+
+
+def month_short(on: date, *, language: str) -> str:
+    """The same, short: "marras 2026", "Nov 2026"."""
+    return format_date(on, "LLL y", locale="en_GB" if language == "en" else language)
+
+
+def weekdays(_first: int, *, language: str) -> list[tuple[str, str]]:
+    """Short and full names of the days of a week, from Monday."""
+    monday = date(2026, 11, 23)
+    locale = "en_GB" if language == "en" else language
+    full = [format_date(monday + timedelta(days=n), "cccc", locale=locale) for n in range(7)]
+    return list(zip(WEEKDAYS.get(language, WEEKDAYS["en"]), full, strict=True))
+
+
+def count(n: int, *, language: str) -> str:
+    """A number of things: "12 345", "12,345"."""
+    return format_decimal(n, locale=language)
 
 
 def local_day(at: datetime) -> date:
@@ -115,6 +138,10 @@ def install(app: Flask) -> None:
         "clock": clock,
         "day": day,
         "size": size,
+        "month_name": month_name,
+        "month_short": month_short,
+        "count": count,
+        "weekdays": weekdays,
     }
     for name, show in spoken.items():
         app.jinja_env.filters[name] = partial(_in_language, show)
