@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from archive import backup, catalogue, keyreport
+from archive import backup, catalogue, keyreport, outgoing
 from archive.assembly import Assembly, utc_now
 from archive.db import is_ready, transaction
 from archive.errors import ArchiveError
@@ -35,7 +35,7 @@ def look(assembly: Assembly) -> list[Finding]:
     """Every finding; parts that are away are found, not raised."""
     findings = list(_parts(assembly))
     if not any(f.bad for f in findings):
-        findings += _work(assembly)
+        findings += [*_work(assembly), *_mails(assembly)]
     return [*findings, *_keys(assembly), *_backups(assembly), *_machine(assembly)]
 
 
@@ -70,6 +70,22 @@ def _work(assembly: Assembly) -> Iterator[Finding]:
         yield Finding("ok", f"last expiry run {last:%Y-%m-%d %H:%M} UTC")
     if drift > timedelta(minutes=2):
         yield Finding("BAD", f"clocks differ by {drift}", "Set the clock of host and database.")
+
+
+def _mails(assembly: Assembly) -> Iterator[Finding]:
+    try:
+        server = outgoing.server_of(assembly.config)
+    except ArchiveError as error:
+        yield Finding("BAD", error.message, "Correct it; until then notices are not mailed.")
+        return
+    with transaction(assembly.engine) as connection:
+        waiting, code = outgoing.waiting(connection)
+    if server is None and not waiting:
+        yield Finding(
+            "note", "notices are on the pages alone", "Set ARCHIVE_SMTP_URL to mail them too."
+        )
+    elif waiting and code:
+        yield Finding("BAD", f"{waiting} mails wait ({code})", "Look at ARCHIVE_SMTP_URL.")
 
 
 def _keys(assembly: Assembly) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from archive import audit, backup, catalogue, openings, retention
+from archive import audit, backup, catalogue, openings, reminders, retention
 from archive.archive import SYSTEM, Archive
 from archive.db import transaction
 from archive.describing import Describer
@@ -67,6 +67,7 @@ class Worker:
             self._start(f"describe-{n}", self._describe_loop)
         self._start("chain", lambda: self._loop(self._chain_once, idle_s=1.0))
         self._start("night", lambda: self._loop(self._night_once, idle_s=30.0))
+        self._start("notices", lambda: self._loop(self._notices_once, idle_s=30.0))
         if self._archive.config.backup_dir:
             self._start("backup", lambda: self._loop(self._backup_once, idle_s=60.0))
         while not self._stop.wait(0.5):
@@ -195,6 +196,7 @@ class Worker:
             last = last_finished(connection)
             openings.forget(connection, before=now - timedelta(days=1))
         archive.settle_holds()
+        archive.forget_cases()
         if last is not None and last >= last_nightly(now):
             return False
         try:
@@ -205,6 +207,15 @@ class Worker:
         except ArchiveError as error:
             log.error("expiry did not run: %s", error.message)
             self._stop.wait(60)
+        return False
+
+    # -- notices ---------------------------------------------------------------------
+
+    def _notices_once(self) -> bool:
+        archive = self._archive
+        _, failed = reminders.work(archive.engine, archive.config, now=archive.now)
+        for code in failed:
+            log.warning("a mail was not taken (%s); trying again", code)
         return False
 
     # -- backups ---------------------------------------------------------------------

@@ -93,7 +93,7 @@ def certificate(day: str, run: UUID) -> Response:
             response = Response(body, mimetype="application/json")
             response.headers["Content-Disposition"] = f"attachment; filename={run}.json"
             return response
-    abort(404)
+    raise NotFound()
 
 
 def _page(first: date) -> str:

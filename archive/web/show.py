@@ -69,6 +69,11 @@ def weekdays(_first: int, *, language: str) -> list[tuple[str, str]]:
     return list(zip(WEEKDAYS.get(language, WEEKDAYS["en"]), full, strict=True))
 
 
+def iso_day(written: str) -> date:
+    """A day as it is kept: 2027-11-24."""
+    return date.fromisoformat(written)
+
+
 def count(n: int, *, language: str) -> str:
     """A number of things: "12 345", "12,345"."""
     return format_decimal(n, locale=language)
@@ -133,7 +138,7 @@ def masked(text: Any) -> str:
 
 def install(app: Flask) -> None:
     """Registers the filters; those that depend on it get the request's language."""
-    spoken: dict[str, Callable[..., str]] = {
+    spoken: dict[str, Callable[..., Any]] = {
         "moment": moment,
         "clock": clock,
         "day": day,
@@ -150,6 +155,7 @@ def install(app: Flask) -> None:
         "number": number,
         "masked": masked,
         "local_day": local_day,
+        "iso_day": iso_day,
     }.items():
         app.jinja_env.filters[name] = plain
 
@@ -160,5 +166,5 @@ def language() -> str:
     return locale.language if locale is not None else "fi"
 
 
-def _in_language(show: Callable[..., str], value: Any) -> str:
+def _in_language(show: Callable[..., Any], value: Any) -> Any:
     return "–" if value is None else show(value, language=language())

@@ -179,3 +179,7 @@ async function draw() {
 
 showTime();
 draw().catch(() => { root.querySelector(".waves").hidden = true; });
+
+// A link to a moment, #t=243: the player stands there and waits.
+const linked = /^#t=(\d+(?:\.\d+)?)$/.exec(location.hash);
+if (linked) moveTo(Number(linked[1]));
