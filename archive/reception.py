@@ -18,6 +18,7 @@ from archive.answers import Receipt
 from archive.catalogue import Added
 from archive.db import quick, reading, transaction
 from archive.errors import (
+    CatalogueUnavailable,
     CohortClosed,
     Forbidden,
     KeyDestroyed,
@@ -27,7 +28,7 @@ from archive.errors import (
     ReferenceErased,
     SourceMismatch,
 )
-from archive.model import Actor, Descriptor, Recording, Rendition, State
+from archive.model import Actor, Descriptor, Kind, Recording, Rendition, State
 from archive.vault import SealedObject, Vault, original_key
 
 DRAIN_BYTES = 1024 * 1024  # read at a time where only the digest matters
@@ -49,6 +50,8 @@ class Reception:
         self._max_bytes = max_bytes
         self._now = now
         self._cohorts_made: set[date] = set()
+        self._repeating: set[str] = set()  # sources whose last email was known already
+        self._in_doubt = True  # whether the catalogue was away when it was last spoken to
 
     def receive(self, actor: Actor, checked: intake.Intake, content: seal.Readable) -> Receipt:
         """Stores what was checked, or says what it already is; see `Archive.receive_call`."""
@@ -58,11 +61,25 @@ class Reception:
         if retention.too_old(descriptor.occurred_at, self._now()):
             self._refused(descriptor.source, "older-than-retention")
             raise OlderThanRetention()
-        if descriptor.source_ref:
-            known = self._known(descriptor)
-            if known is not None:
-                return self._again(known, descriptor, _digest(content), warnings)
+        known = self._known(descriptor) if self._asks_first(descriptor) else None
+        if known is not None:
+            return self._again(known, descriptor, _digest(content), warnings)
+        self._repeating.discard(descriptor.source)
         return self._store(descriptor, content, warnings)
+
+    def _asks_first(self, descriptor: Descriptor) -> bool:
+        """Whether to ask the catalogue for the reference before anything is stored.
+
+        The commit asks again in any case, and what turns out to be known is deleted. So emails,
+        which are small and nearly always new, are asked for only while their source repeats
+        itself, as when a folder is read again, and while the catalogue may be away: else every
+        attempt of every sender would leave an object to be swept.
+        """
+        if self._in_doubt:
+            return True
+        if not descriptor.source_ref:
+            return False
+        return descriptor.kind is Kind.CALL or descriptor.source in self._repeating
 
     def _may_deliver(self, actor: Actor, descriptor: Descriptor) -> None:
         if actor.source is not None and descriptor.source != actor.source:
@@ -75,8 +92,10 @@ class Reception:
         """The recording of this reference; whether one was erased is asked at the commit."""
         reference = self.reference(descriptor.source, descriptor.source_ref)
         with quick(self._engine) as connection:
-            if not catalogue.is_known(connection, reference):
-                return None
+            known = catalogue.is_known(connection, reference)
+        self._in_doubt = False
+        if not known:
+            return None
         with reading(self._engine) as connection_:
             return catalogue.by_reference(connection_, reference)
 
@@ -166,6 +185,7 @@ class Reception:
         if outcome is Added.KNOWN:
             known = self._known(descriptor)
             if known is not None:
+                self._repeating.add(descriptor.source)
                 digest = (descriptor.sha256, descriptor.bytes)
                 return self._again(known, descriptor, digest, warnings)
         if outcome is Added.ERASED:
@@ -179,8 +199,12 @@ class Reception:
             with reading(self._engine) as connection:
                 catalogue.ensure_cohort(connection, recording.cohort)
             self._cohorts_made.add(recording.cohort)
-        with quick(self._engine) as driver:
-            return catalogue.add(driver, recording, now=self._now())
+        try:
+            with quick(self._engine) as driver:
+                return catalogue.add(driver, recording, now=self._now())
+        except CatalogueUnavailable:
+            self._in_doubt = True
+            raise
 
     def _again(
         self,

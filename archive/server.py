@@ -6,6 +6,7 @@ was asked for.
 
 from __future__ import annotations
 
+import ctypes
 import logging
 
 from flask import Flask
@@ -14,6 +15,9 @@ from gunicorn.app.base import BaseApplication
 from archive.app import create_app
 from archive.assembly import assemble
 from archive.config import Config
+
+MMAP_THRESHOLD, TRIM_THRESHOLD, ARENA_MAX = -3, -1, -8  # parameters of mallopt(3)
+KEPT_BYTES = 64 * 1024 * 1024
 
 
 class Server(BaseApplication):  # type: ignore[misc]
@@ -46,9 +50,23 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Flask:
         """The application, in the worker process."""
+        keep_freed_memory()
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
         assembly = assemble(self._config, pool_size=self._config.web_threads)
         return create_app(assembly.archive, assembly.people)
+
+
+def keep_freed_memory() -> None:
+    """Has glibc keep freed buffers for the next request instead of handing them back.
+
+    A megabyte that comes back from the kernel costs 256 page faults, several times what is then
+    done with it (measured: a copy 1.15 against 0.06 ms). Without glibc nothing happens.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(ARENA_MAX, 2)  # else every thread keeps memory of its own
+        mallopt(MMAP_THRESHOLD, KEPT_BYTES // 4)
+        mallopt(TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def serve(config: Config) -> None:

@@ -1,8 +1,8 @@
 """A store on any S3 server. Knows buckets, requests and signatures; never what the bytes mean.
 
 The frequent requests (PUT of a small object, bounded GET, HEAD) are sent directly, signed by
-minio's own signer, over one bounded pool of connections a process; everything else goes
-through the minio client over the same pool.
+minio's own signer, over kept connections of this process; everything else goes through the
+minio client and its own pool.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ from minio.time import to_amz_date
 
 from archive.errors import DiskFull, ObjectMissing, StoreUnavailable
 from archive.storage import Readable, Stored
+from archive.storage.wire import Answer, Wire
 
 PART_BYTES = 8 * 1024 * 1024  # up to here one PUT, above it parts of this size
 PIECE_BYTES = 4 * 1024 * 1024  # of a stream
@@ -77,7 +79,7 @@ class S3Store:
         self._is_full = is_full
         self._credentials = Credentials(place.access_key, place.secret_key)
         self._lock = threading.Lock()
-        self._connected: tuple[int, urllib3.PoolManager, Minio] | None = None
+        self._connected: _Connected | None = None
 
     # -- writing -----------------------------------------------------------------------
 
@@ -150,7 +152,7 @@ class S3Store:
         except ObjectMissing:
             return None
         return Stored(
-            key, answer.headers.get("x-amz-version-id"), int(answer.headers["Content-Length"])
+            key, answer.headers.get("x-amz-version-id"), int(answer.headers["content-length"])
         )
 
     def modified(self, key: str) -> datetime | None:
@@ -159,7 +161,7 @@ class S3Store:
                 answer = self._request("HEAD", key)
         except ObjectMissing:
             return None
-        return parsedate_to_datetime(answer.headers["Last-Modified"])
+        return parsedate_to_datetime(answer.headers["last-modified"])
 
     def list(self, prefix: str) -> Iterator[Stored]:
         with self._errors(prefix):
@@ -231,27 +233,24 @@ class S3Store:
     def close(self) -> None:
         with self._lock:
             connected, self._connected = self._connected, None
-        if connected is not None and connected[0] == os.getpid():
-            connected[1].clear()
+        if connected is not None and connected.pid == os.getpid():
+            connected.wire.close()
+            connected.pool.clear()
 
     # -- requests ----------------------------------------------------------------------
 
     @property
-    def _http(self) -> urllib3.PoolManager:
-        return self._connect()[1]
-
-    @property
     def _minio(self) -> Minio:
-        return self._connect()[2]
+        return self._connect().minio
 
-    def _connect(self) -> tuple[int, urllib3.PoolManager, Minio]:
-        """The pool of this process: sockets inherited over a fork would be shared."""
+    def _connect(self) -> _Connected:
+        """The connections of this process: sockets inherited over a fork would be shared."""
         connected = self._connected
-        if connected is not None and connected[0] == os.getpid():
+        if connected is not None and connected.pid == os.getpid():
             return connected
         with self._lock:
-            if self._connected is None or self._connected[0] != os.getpid():
-                self._connected = (os.getpid(), *_connect(self._place))
+            if self._connected is None or self._connected.pid != os.getpid():
+                self._connected = _connect(self._place)
             return self._connected
 
     def _request(
@@ -263,20 +262,15 @@ class S3Store:
         headers: dict[str, str] | None = None,
         body: bytes | None = None,
         also: tuple[int, ...] = (),
-    ) -> urllib3.BaseHTTPResponse:
+    ) -> Answer:
         """One signed request; the answer is read whole and its connection given back."""
         place = self._place
         scheme = "https" if place.secure else "http"
         path = quote(f"/{place.bucket}/{_usable(key)}", safe="/~")
         url = urlsplit(f"{scheme}://{place.endpoint}{path}?{urlencode(query or {}, safe='~')}")
-        answer = self._http.urlopen(
-            method,
-            url.geturl(),
-            body=body,
-            headers=self._signed(method, url, headers or {}, body),
-            redirect=False,
-            pool_timeout=POOL_S,
-        )
+        target = f"{url.path}?{url.query}" if url.query else url.path
+        signed = self._signed(method, url, headers or {}, body)
+        answer = self._connect().wire.request(method, target, signed, body)
         if answer.status not in {200, 204, 206, *also}:
             raise _Refused(answer.status, answer.data)
         return answer
@@ -387,7 +381,26 @@ class _Retry(urllib3.Retry):
         return super().increment(*args, **facts)
 
 
-def _connect(place: Place) -> tuple[urllib3.PoolManager, Minio]:
+@dataclass(frozen=True, slots=True)
+class _Connected:
+    """What one process speaks to the server through."""
+
+    pid: int
+    wire: Wire
+    pool: urllib3.PoolManager
+    minio: Minio
+
+
+def _connect(place: Place) -> _Connected:
+    authorities = os.environ.get("SSL_CERT_FILE") or certifi.where()
+    wire = Wire(
+        place.endpoint,
+        tls=ssl.create_default_context(cafile=authorities) if place.secure else None,
+        connections=CONNECTIONS,
+        connect_s=CONNECT_S,
+        read_s=READ_S,
+        wait_s=POOL_S,
+    )
     pool = urllib3.PoolManager(
         num_pools=2,
         maxsize=CONNECTIONS,
@@ -397,7 +410,7 @@ def _connect(place: Place) -> tuple[urllib3.PoolManager, Minio]:
             total=1, connect=0, read=1, redirect=0, status=0, other=0, allowed_methods=None
         ),
         cert_reqs="CERT_REQUIRED",
-        ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
+        ca_certs=authorities,
     )
     client = Minio(
         endpoint=place.endpoint,
@@ -407,7 +420,7 @@ def _connect(place: Place) -> tuple[urllib3.PoolManager, Minio]:
         region=place.region,
         http_client=pool,
     )
-    return pool, client
+    return _Connected(os.getpid(), wire, pool, client)
 
 
 def _filled(body: Readable, n: int) -> bytes:
