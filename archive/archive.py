@@ -37,7 +37,7 @@ from archive import (
     staff,
 )
 from archive.answers import CaseEntry, CaseFile, MailView, Opened, Page, Receipt, View
-from archive.cases import About, Case
+from archive.cases import About, Case, Note
 from archive.closing import Closed, Consequences
 from archive.config import Config
 from archive.db import reading, transaction
@@ -739,6 +739,21 @@ class Archive:
                 case=number, detail={"kind": kind},
             )  # fmt: skip
         return made
+
+    def case_notes(self, actor: Actor, number: str, id: UUID) -> tuple[Note, ...] | None:
+        """Notes and marks that were made of a recording in an open case; None if it is not in it.
+
+        For a page that shows the recording already, and has noted that it did.
+        """
+        permissions.require_holds(actor)
+        recording = self._visible(actor, id, purpose=Purpose.COMPLAINT.value, case=number)
+        with reading(self.engine) as connection:
+            if not catalogue.is_open_case(connection, number):
+                return None
+            if id not in cases.recording_ids(connection, number):
+                return None
+            found = cases.notes(self.vault, connection, number, {id: recording})
+        return tuple(note for note in found if note.recording_id == id)
 
     def remove_note(self, actor: Actor, number: str, note: UUID) -> None:
         """Removes a note or mark that the actor made. NotFound, CaseClosed."""

@@ -28,7 +28,7 @@ from archive.errors import (
 )
 from archive.formats.identifiers import CASE_NUMBER, find_hetu
 from archive.model import Kind, Purpose, Scope
-from archive.web import desk
+from archive.web import desk, gate
 from archive.web import kept as keeping
 from archive.web.holds import desk_day
 from archive.web.kept import Kept
@@ -230,9 +230,17 @@ def note(number: str) -> AnyResponse:
         )
     except (BadFields, ValueError):
         flash(_("Not noted: write something, and give places like 4:03, the end after the start."))
-        return _back(number)
+        return _noted(number)
     flash(_("Noted."))
-    return _back(number, id)
+    return _noted(number, id, start)
+
+
+def _noted(number: str, id: UUID | None = None, start: float | None = None) -> AnyResponse:
+    """To the recording's page if the note was written there, at its place; else to the case."""
+    wanted = gate.local_path(request.form.get("next"))
+    if wanted == "/":
+        return _back(number, id)
+    return redirect(wanted if start is None else f"{wanted}#t={start:g}", 303)
 
 
 @pages.post("/cases/<number>/notes/<uuid:note>/remove")

@@ -13,6 +13,7 @@ from flask import g, render_template
 
 from archive import permissions
 from archive.archive import View
+from archive.cases import Note
 from archive.errors import CaseRequired, Forbidden
 from archive.model import Actor, Kind, Purpose, Rendition, Scope
 from archive.staff import Colleague
@@ -43,6 +44,8 @@ class Pane:
     keepers: tuple[Colleague, ...]  # to whom a hold can be handed over
     dpos: tuple[Colleague, ...]  # and a restriction
     names: Mapping[str, str]  # of those who changed a hold, by their ids
+    noted: tuple[Note, ...] | None  # within the case that is settled; None: nothing is noted here
+    may_note: bool
     media: str  # "player", "pending", "undecodable", "unreadable", "lost", "email"
     channels: tuple[str, ...]
     opened: bool
@@ -88,6 +91,7 @@ def build(
         problem = problem or failed
     if problem:
         purpose, opened = None, False
+    noted = _noted(view, actor, case if not problem else None)
     return Pane(
         view=view,
         token=token,
@@ -98,9 +102,11 @@ def build(
         may_download=Scope.CASES in actor.scopes,
         may_hold=_may_hold(view, actor, case if not problem else None),
         may_restrict=permissions.is_dpo(actor),
+        noted=noted,
+        may_note=Scope.CASES in actor.scopes,
         keepers=_keepers(view, restriction=False),
         dpos=_keepers(view, restriction=True),
-        names=_names(view),
+        names=_names(view, noted),
         media=_media(view),
         channels=_channels(view),
         opened=opened,
@@ -123,9 +129,16 @@ def _keepers(view: View, *, restriction: bool) -> tuple[Colleague, ...]:
     return tuple(desk.archive_().colleagues(g.actor, restriction=restriction))
 
 
-def _names(view: View) -> Mapping[str, str]:
+def _noted(view: View, actor: Actor, case: str | None) -> tuple[Note, ...] | None:
+    if case is None or not permissions.may_know_holds(actor):
+        return None
+    return desk.archive_().case_notes(actor, case, view.id)
+
+
+def _names(view: View, noted: tuple[Note, ...] | None) -> Mapping[str, str]:
     changes = [c for held in view.holds if held.terms for c in held.terms.changes]
     ids = {c.by for c in changes} | {c.became for c in changes if c.became}
+    ids |= {note.by for note in noted or ()}
     return desk.archive_().names(ids) if ids else {}
 
 
