@@ -139,11 +139,16 @@ def _case(album: Album, page: Page, language: str) -> None:
     hold.locator("[name=review_on]").fill("2099-01-15")
     hold.locator("button").click()
     album.shot(page, f"{language}-case", full=True)
-    for path, name in ((f"/cases/{case}/closing", "case-closing"), ("/cases", "cases"),
-                       ("/holds", "holds"), ("/notices", "notices"), ("/expiry", "expiry-complaints")):  # fmt: skip
+    for path, name in (
+        (f"/cases/{case}/closing", "case-closing"),
+        ("/cases", "cases"),
+        ("/holds", "holds"),
+        ("/notices", "notices"),
+        ("/expiry", "expiry-complaints"),
+    ):
         to(path)
         album.shot(page, f"{language}-{name}", full=True)
-    page.locator(".calendar td.some a").first.click()
+    page.locator(".calendar [aria-current=date]").click()
     album.shot(page, f"{language}-expiry-day", full=True)
 
 
