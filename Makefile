@@ -5,9 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-# Debian packages that the tests need beside Python: name of the package, then its programs.
-TEST_PACKAGES := chromium
-CHROMIUM := chromium chromium-browser google-chrome
+# Debian packages that the tests need beside Python, each with what shows that it is there (any
+# one will do): package:program,/path/of/a/file,…
+TEST_PACKAGES := chromium:chromium,chromium-browser,google-chrome softhsm2:softhsm2-util
 
 PORT ?= 8080
 export ARCHIVE_CORPUS ?= ../shared/corpus
@@ -93,10 +93,16 @@ $(VENV)/.assets: package-lock.json archive/web/assets.py $(TRANSLATIONS) | $(VEN
 	@touch $@
 
 test-packages:
-	@for program in $(CHROMIUM); do command -v "$$program" >/dev/null 2>&1 && exit 0; done; \
-	install='apt-get install -y --no-install-recommends $(TEST_PACKAGES)'; \
+	@missing=''; for each in $(TEST_PACKAGES); do \
+		found=''; for program in $$(echo "$${each#*:}" | tr , ' '); do \
+			case "$$program" in /*) test -e "$$program";; \
+			*) command -v "$$program" >/dev/null 2>&1;; esac && found=yes; done; \
+		[ -n "$$found" ] || missing="$$missing $${each%%:*}"; \
+	done; \
+	[ -n "$$missing" ] || exit 0; \
+	install="apt-get install -y --no-install-recommends$$missing"; \
 	if [ "$$(id -u)" = 0 ]; then as=''; \
 	elif sudo -n true 2>/dev/null; then as='sudo -n'; \
-	else echo "the tests need a browser: sudo $$install" >&2; exit 1; fi; \
+	else echo "the tests need more programs: sudo $$install" >&2; exit 1; fi; \
 	echo "$$install"; \
 	$$as apt-get update -qq && $$as env DEBIAN_FRONTEND=noninteractive $$install >/dev/null

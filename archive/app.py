@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import time
+from contextlib import suppress
 
 from flask import Flask, Response, g, jsonify, request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -16,12 +17,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from archive import api, catalogue, web
+from archive import api, catalogue, rootwatch, web
+from archive.alarms import Alarm
 from archive.api import reading, shape
 from archive.archive import Archive
 from archive.auth import People
 from archive.db import is_ready, transaction
-from archive.errors import ArchiveError, CatalogueUnavailable, StoreUnavailable
+from archive.errors import (
+    ArchiveError,
+    CatalogueUnavailable,
+    RootKeyUnusable,
+    StoreUnavailable,
+)
 from archive.web import gate
 
 log = logging.getLogger("archive.app")
@@ -119,6 +126,8 @@ def _add_health(app: Flask, archive: Archive) -> None:
     seconds = Histogram(
         "archive_request_seconds", "Seconds to answer", ["route"], registry=registry
     )
+    alarms = Gauge("archive_alarm", "1: it rings", ["name"], registry=registry)
+    root_age = Gauge("archive_root_age_days", "Age of the root key", registry=registry)
     waiting = Gauge("archive_waiting", "Recordings waiting, by step", ["step"], registry=registry)
 
     @app.before_request
@@ -142,7 +151,7 @@ def _add_health(app: Flask, archive: Archive) -> None:
         """Ready, part by part."""
         parts = _parts(archive)
         # Without a worker deliveries and openings still work, so it does not decide.
-        ready = parts["catalogue"] == parts["store"] == "ok"
+        ready = parts["catalogue"] == parts["store"] == "ok" and parts["root"] != "away"
         response = jsonify({"ready": ready, "parts": parts})
         if not ready:
             response.status_code = 503
@@ -160,6 +169,13 @@ def _add_health(app: Flask, archive: Archive) -> None:
                     waiting.labels(step).set(n)
         except CatalogueUnavailable:
             pass
+        alarms.clear()
+        for name in (rootwatch.AWAY, rootwatch.ROTATION):
+            alarms.labels(name).set(0)
+        for alarm in _alarms(archive):
+            alarms.labels(alarm.name).set(1)
+        with suppress(RootKeyUnusable):
+            root_age.set(archive.keys.root_age(archive.now()).days)
         return Response(generate_latest(registry), mimetype="text/plain")
 
     for path, view in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics)):
@@ -175,7 +191,14 @@ def _parts(archive: Archive) -> dict[str, str]:
     except StoreUnavailable:
         parts["store"] = "away"
     parts["worker"] = _worker(archive)
+    parts["root"] = rootwatch.state(archive.keys)
+    parts["alarms"] = ", ".join(alarm.name for alarm in _alarms(archive)) or "none"
     return parts
+
+
+def _alarms(archive: Archive) -> tuple[Alarm, ...]:
+    days = archive.config.root_rotation_days
+    return rootwatch.standing(archive.keys, days=days, now=archive.now())
 
 
 def _worker(archive: Archive) -> str:

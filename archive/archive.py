@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -29,9 +29,11 @@ from archive import (
     holdchanges,
     holds,
     intake,
+    journal,
     notices,
     openings,
     permissions,
+    proving,
     retention,
     seal,
     staff,
@@ -58,6 +60,7 @@ from archive.errors import (
 from archive.expirydays import DayAccount, ExpiryDay
 from archive.formats import mail
 from archive.holds import Held
+from archive.journal import Erasure
 from archive.keys import KeysDirectory
 from archive.model import (
     Actor,
@@ -72,6 +75,7 @@ from archive.model import (
     StoredRendition,
 )
 from archive.notices import Notice
+from archive.proving import Proof
 from archive.reception import Reception, complete_descriptor
 from archive.search import Index
 from archive.staff import Colleague
@@ -276,6 +280,24 @@ class Archive:
             items=self._views(actor, shown),
             next=self._seal_cursor(following, query) if following else None,
         )
+
+    def read_audit(
+        self, actor: Actor, asked: audit.Asked, *, before: int | None = None, limit: int = 100
+    ) -> list[audit.Entry]:
+        """Entries of the audit log newest first, for auditors and data protection.
+
+        Reading it is an entry too, with what was asked for.
+        """
+        permissions.require(actor, Scope.AUDIT)
+        detail = {
+            name.rstrip("_"): str(value)
+            for name, value in asdict(asked).items()
+            if value is not None
+        }
+        with transaction(self.engine) as connection:
+            found = audit.entries(connection, asked, before=before, limit=limit)
+            audit.append(connection, at=self.now(), actor=actor, verb="read-audit", detail=detail)
+        return found
 
     def _search(
         self,
@@ -1072,22 +1094,48 @@ class Archive:
             return notices.see(connection, UUID(actor.id), now=self.now())
 
     def settle_holds(self) -> None:
-        """Carries through holds that a crash left half placed."""
+        """Carries through holds that a crash left half placed, and erasures that broke off."""
         holds.settle(self.vault, self.engine, now=self.now())
+        expiry.finish_erasures(self._means)
 
     # -- erase and expire ------------------------------------------------------------
 
-    def erase(self, actor: Actor, id: UUID, *, reason: str) -> None:
-        """Erases at once what should not have been kept; its reference is remembered as erased."""
+    def erase(self, actor: Actor, id: UUID, *, reason: str) -> Erasure:
+        """Erases at once what should not have been kept; its reference is remembered as erased.
+
+        Says since when it is gone from everything live, and by when from the last backup.
+        """
         permissions.require(actor, Scope.ERASE)
         if reason not in expiry.ERASURE_REASONS:
             raise BadRequest(reason="the reason is one of " + ", ".join(expiry.ERASURE_REASONS))
         recording = self._visible(actor, id)
-        expiry.erase(self._means, actor, recording, reason=reason)
+        return expiry.erase(self._means, actor, recording, reason=reason)
 
     def expire(self, *, dry_run: bool = False) -> dict[str, Any]:
         """Destroys what is a year old; the certificate of the run. Resumable, one at a time."""
         return expiry.run(self._means, dry_run=dry_run)
+
+    def prove_expired(self, actor: Actor, id: UUID) -> Proof:
+        """That a recording is gone, place by place. NotProven: never held, or not proven."""
+        permissions.require_proof(actor)
+        with transaction(self.engine) as connection:
+            audit.append(
+                connection, at=self.now(), actor=actor, verb="prove-expired", recording_id=id
+            )
+        return proving.prove(
+            self.vault,
+            self.engine,
+            self.index,
+            id,
+            backups=journal.reachable_backups(self.config, self.keys),
+            backup_days=self.config.backup_days,
+        )
+
+    def erasures(self, actor: Actor, *, days: int = 400) -> list[Erasure]:
+        """Early erasures of so many days, newest first."""
+        permissions.require_proof(actor)
+        with reading(self.engine) as connection:
+            return journal.listed(connection, since=self.now() - timedelta(days=days))
 
     def expiry_calendar(
         self,

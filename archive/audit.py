@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -30,6 +30,34 @@ class Break:
 
     chain_no: int
     what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One entry, as it is read. `detail` holds no names, numbers or content."""
+
+    id: int
+    at: datetime
+    actor_id: str
+    actor_kind: str
+    verb: str
+    recording_id: UUID | None
+    purpose: str | None
+    case_number: str | None
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Which entries are asked for; what is None does not matter. `to` is exclusive."""
+
+    recording_id: UUID | None = None
+    actor_id: str | None = None
+    verb: str | None = None
+    purpose: str | None = None
+    case_number: str | None = None
+    from_: datetime | None = None
+    to: datetime | None = None
 
 
 def append(
@@ -70,13 +98,7 @@ def chain(connection: Connection, *, limit: int = 1000) -> int:
         text("select pg_try_advisory_xact_lock(:k)"), {"k": CHAIN_LOCK}
     ).scalar():
         return 0
-    last = connection.execute(
-        text(
-            "select chain_no, hash from audit_event where chain_no is not null "
-            "order by chain_no desc limit 1"
-        )
-    ).first()
-    number, head = (last.chain_no, bytes(last.hash)) if last else (0, GENESIS)
+    number, link = head(connection)
     rows = connection.execute(
         text(
             f"select {_COLUMNS} from audit_event where chain_no is null "  # noqa: S608
@@ -86,10 +108,10 @@ def chain(connection: Connection, *, limit: int = 1000) -> int:
     ).all()
     for row in rows:
         number += 1
-        head = _link(head, number, row)
+        link = _link(link, number, row)
         connection.execute(
             text("update audit_event set chain_no = :no, hash = :hash where id = :id"),
-            {"no": number, "hash": head, "id": row.id},
+            {"no": number, "hash": link, "id": row.id},
         )
     return len(rows)
 
@@ -97,20 +119,70 @@ def chain(connection: Connection, *, limit: int = 1000) -> int:
 def verify(connection: Connection) -> tuple[int, list[Break]]:
     """Number of chained entries, and each place where the chain does not hold."""
     breaks: list[Break] = []
-    head: bytes | None = GENESIS
+    before: bytes | None = GENESIS
     expected, count = 1, 0
     for row in _chained(connection):
         count += 1
         if row.chain_no != expected:
             breaks.append(Break(expected, "entry missing"))
             expected = row.chain_no
-            head = None
-        link = _link(head, row.chain_no, row) if head is not None else bytes(row.hash)
+            before = None
+        link = _link(before, row.chain_no, row) if before is not None else bytes(row.hash)
         if link != bytes(row.hash):
             breaks.append(Break(row.chain_no, "entry altered or out of order"))
-        head = bytes(row.hash)
+        before = bytes(row.hash)
         expected += 1
     return count, breaks
+
+
+def head(connection: Connection) -> tuple[int, bytes]:
+    """Number and hash of the last chained entry; of none: 0 and the chain's beginning."""
+    last = connection.execute(
+        text(
+            "select chain_no, hash from audit_event where chain_no is not null "
+            "order by chain_no desc limit 1"
+        )
+    ).first()
+    return (last.chain_no, bytes(last.hash)) if last else (0, GENESIS)
+
+
+def hashes(connection: Connection, numbers: Sequence[int]) -> dict[int, bytes]:
+    """Hashes of the chained entries with these numbers, of those that are there."""
+    rows = connection.execute(
+        text("select chain_no, hash from audit_event where chain_no = any(:n)"),
+        {"n": list(numbers)},
+    )
+    return {row.chain_no: bytes(row.hash) for row in rows}
+
+
+def entries(
+    connection: Connection, asked: Asked, *, before: int | None = None, limit: int = 100
+) -> list[Entry]:
+    """Entries newest first; `before` is the id of the last one seen."""
+    conditions = ["true"]
+    values: dict[str, Any] = {"limit": limit}
+    for column, comparison, value in (
+        ("recording_id", "=", asked.recording_id),
+        ("actor_id", "=", asked.actor_id),
+        ("verb", "=", asked.verb),
+        ("purpose", "=", asked.purpose),
+        ("case_number", "=", asked.case_number),
+        ("at", ">=", asked.from_),
+        ("at", "<", asked.to),
+        ("id", "<", before),
+    ):
+        if value is not None:
+            name = f"v{len(values)}"
+            conditions.append(f"{column} {comparison} :{name}")
+            values[name] = value
+    rows = connection.execute(
+        text(
+            f"select {_COLUMNS} from audit_event where {' and '.join(conditions)} "  # noqa: S608
+            "order by id desc limit :limit"
+        ),
+        values,
+    ).mappings()
+    return [Entry(**row) for row in rows]
 
 
 def of_recording(connection: Connection, recording_id: UUID) -> list[dict[str, Any]]:

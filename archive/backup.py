@@ -108,8 +108,14 @@ def run(
             return _run(means, folder, backups, progress=progress, step=step)
         finally:
             # Also where this run failed: how long a copy may live does not depend on the next.
-            _roll_off(folder, now=means.now())
-            backups.roll_off()
+            ahead = _ahead(means.config)
+            _roll_off(folder, now=means.now() + ahead)
+            backups.roll_off(ahead=ahead)
+
+
+def _ahead(config: Config) -> timedelta:
+    """What would outlive its days before tomorrow's run goes in today's."""
+    return min(timedelta(hours=26), timedelta(days=config.backup_days) / 2)
 
 
 def _run(

@@ -1,117 +1,156 @@
-"""Certificates of expiry, checked: signature, chain, and the list of ids behind each.
+"""Certificates of expiry in the store, held against everything that knows of them.
 
-Needs the public key and the certificates; nothing of the recordings, which are gone.
+The rules are in `proofs`; this brings them the objects, the public key and what is known of the
+newest certificate: by the catalogue, the audit log, and the copies in backups.
 """
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
+from archive import backup, journal, proofs
 from archive.db import transaction
-from archive.errors import ArchiveError
-from archive.expiry import canonical, certificate_digest, merkle_root
+from archive.keyfiles import make_private, write_durably
+from archive.proofs import Bundle
 from archive.vault import Vault
 
-PREFIX = "certificates/"
+PREFIX = proofs.CERTIFICATES
+PUBLIC_KEY = "public-key.pem"
 
 
-def verify_all(vault: Vault, engine: Engine) -> tuple[int, list[str]]:
-    """Number of certificates in the store, and what is wrong with any of them or their order."""
-    stored = {c["run"]: c for c in _stored(vault)}
-    wrong = [problem for c in stored.values() for problem in check(vault, c)]
-    wrong += _chain(stored)
+def verify_all(
+    vault: Vault,
+    engine: Engine,
+    *,
+    backups: Sequence[Path] = (),
+    public: bytes | None = None,
+    heads: Sequence[str] = (),
+) -> tuple[int, list[str]]:
+    """Number of certificates in the store, and what is wrong with any of them or their order.
+
+    `backups` are folders that may know of certificates that the store no longer has, `heads`
+    digests that somebody noted; `public` another key than this archive's own.
+    """
+    bundle = collect(vault)
+    own = public or public_key(vault)
+    known = dict.fromkeys(heads, "your note")
+    for folder in backups:
+        known |= _known_to_backup(folder)
     with transaction(engine) as connection:
-        runs = connection.execute(
-            text("select run from expiry_run where certificate is not null")
-        ).scalars()
-        wrong += [
-            f"{run}: certificate missing in the store" for run in runs if str(run) not in stored
-        ]
-    return len(stored), wrong
+        known |= _known_to_catalogue(connection)
+        wrong = proofs.problems(bundle, own, heads=known)
+        wrong += _without_entry(connection, bundle)
+    return len(bundle.certificates), wrong
 
 
-def check(vault: Vault, certificate: dict[str, Any]) -> list[str]:
-    """What is wrong with one certificate; nothing if it holds."""
-    run = certificate.get("run", "?")
-    problems = []
-    own = vault.keys.ensure("installation/signing")
-    if not signed(certificate, expected_public=_public_of(own)):
-        problems.append(f"{run}: signature does not hold")
-    ids = _ids(vault, certificate)
-    if ids is None:
-        problems.append(f"{run}: id list missing or unreadable")
-    elif merkle_root(ids).hex() != certificate.get("merkle_root"):
-        problems.append(f"{run}: id list does not match")
-    elif len(ids) != certificate.get("destroyed"):
-        problems.append(f"{run}: count does not match the id list")
-    return problems
+def public_key(vault: Vault) -> bytes:
+    """The key (32 bytes) that this archive's certificates and journal entries are checked by."""
+    return proofs.public_of(vault.keys.ensure("installation/signing"))
 
 
-def signed(certificate: dict[str, Any], *, expected_public: bytes) -> bool:
-    """Whether the signature is that of the expected key over this very certificate."""
-    try:
-        signature = base64.b64decode(certificate["signature"], validate=True)
-        Ed25519PublicKey.from_public_bytes(expected_public).verify(
-            signature, canonical(certificate)
+def collect(vault: Vault) -> Bundle:
+    """Every certificate, id list and journal entry of the store."""
+    bundle = Bundle()
+    for prefix in (PREFIX, journal.PREFIX):
+        for each in vault.store.list(prefix):
+            bundle.add(each.key, b"".join(vault.store.stream(each.key, version=each.version)))
+    return bundle
+
+
+def _known_to_catalogue(connection: Connection) -> dict[str, str]:
+    """Digests of the certificates that rows and the audit log tell of."""
+    told = connection.execute(
+        text(
+            "select detail->>'certificate' from audit_event "
+            "where verb = 'expire' and detail ? 'certificate'"
         )
-    except (InvalidSignature, ValueError, KeyError, TypeError):
-        return False
-    return True
+    ).scalars()
+    known = dict.fromkeys(told, "the audit log")
+    rows = connection.execute(
+        text("select certificate from expiry_run where certificate is not null")
+    ).scalars()
+    return known | {proofs.certificate_digest(c): "the catalogue" for c in rows}
+
+
+def _known_to_backup(folder: Path) -> dict[str, str]:
+    copied = proofs.read_folder(folder / backup.OBJECTS).certificates.values()
+    return {proofs.certificate_digest(c): "a backup" for c in copied if c is not None}
+
+
+def _without_entry(connection: Connection, bundle: Bundle) -> list[str]:
+    """Erasures that the catalogue knows to be in the journal, and the journal does not."""
+    rows = connection.execute(text("select id from erasure where entry_at is not null")).scalars()
+    entries = {name.rpartition("/")[2] for name in bundle.erasures}
+    return [
+        f"erasure of {id}: its journal entry is missing" for id in rows if str(id) not in entries
+    ]
 
 
 def stored(vault: Vault) -> Iterator[tuple[dict[str, Any], list[UUID]]]:
     """Certificates in the store whose signature and id list hold, oldest first, with their ids."""
-    for certificate in sorted(_stored(vault), key=lambda c: str(c.get("at"))):
-        if not check(vault, certificate):
-            yield certificate, _ids(vault, certificate) or []
+    bundle, own = collect(vault), public_key(vault)
+    for name, certificate in sorted(bundle.certificates.items(), key=_made_at):
+        if certificate is None:
+            continue
+        if not list(proofs.certificate_problems(bundle, name, certificate, own)):
+            yield certificate, bundle.lists[name] or []
 
 
-def _public_of(seed: bytes) -> bytes:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+def _made_at(item: tuple[str, Mapping[str, Any] | None]) -> str:
+    return str((item[1] or {}).get("at"))
 
 
-def _stored(vault: Vault) -> list[dict[str, Any]]:
-    found = []
-    for stored in vault.store.list(PREFIX):
-        if stored.key.endswith(".json"):
-            raw = b"".join(vault.store.stream(stored.key, version=stored.version))
-            found.append(json.loads(raw))
-    return found
+def export(vault: Vault, folder: Path) -> tuple[int, str | None]:
+    """Copies what an outsider needs into a folder; how many certificates, and the newest's digest.
+
+    The files are those of the store, byte for byte, and the public key beside them.
+    """
+    make_private(folder)
+    bundle = Bundle()
+    for prefix in (PREFIX, journal.PREFIX):
+        for each in vault.store.list(prefix):
+            content = b"".join(vault.store.stream(each.key, version=each.version))
+            bundle.add(each.key, content)
+            path = backup.object_path(folder, each.key)
+            make_private(path.parent)
+            path.unlink(missing_ok=True)
+            write_durably(path, content)
+    (folder / PUBLIC_KEY).write_text(proofs.pem(public_key(vault)), encoding="ascii")
+    return len(bundle.certificates), proofs.head(bundle.certificates.values())
 
 
-def _ids(vault: Vault, certificate: dict[str, Any]) -> list[UUID] | None:
-    key = f"{PREFIX}{certificate['at'][:10]}/{certificate['run']}.ids"
-    try:
-        raw = b"".join(vault.store.stream(key))
-        return [UUID(line) for line in raw.decode().split()]
-    except (ArchiveError, ValueError):
-        return None
-
-
-def _chain(certificates: dict[str, dict[str, Any]]) -> list[str]:
-    """Every certificate but the first names one that is there, and none is named twice."""
-    digests = {certificate_digest(c): run for run, c in certificates.items()}
-    problems, named = [], set()
-    firsts = 0
-    for run, certificate in certificates.items():
-        previous = certificate.get("previous")
-        if previous is None:
-            firsts += 1
-        elif previous not in digests:
-            problems.append(f"{run}: the certificate before it is missing or altered")
-        elif previous in named:
-            problems.append(f"{run}: follows a certificate that another one follows too")
-        named.add(previous)
-    if firsts > 1:
-        problems.append("more than one certificate claims to be the first")
-    return problems
+def replay_run(connection: Connection, certificate: Mapping[str, Any], ids: Sequence[UUID]) -> int:
+    """Makes a catalogue of before the run know of it; how many recordings it still had."""
+    run, at = UUID(certificate["run"]), certificate["at"]
+    connection.execute(
+        text("""insert into expiry_run (run, started_at, finished_at, certificate)
+            values (:run, :at, :at, cast(:c as jsonb))
+            on conflict (run) do update set finished_at = excluded.finished_at,
+                certificate = excluded.certificate
+            where expiry_run.certificate is null"""),
+        {"run": run, "at": at, "c": json.dumps(certificate)},
+    )
+    connection.execute(
+        text("""insert into expired (id, cohort, run, reason)
+            select gone.id, coalesce(r.cohort, cast(:day as date)), :run, 'certificate'
+            from unnest(cast(:ids as uuid[])) as gone (id)
+            left join recording r on r.id = gone.id
+            on conflict (id) do update set run = excluded.run"""),
+        {"ids": list(ids), "run": run, "day": at[:10]},
+    )
+    for day in certificate["cohorts_closed"]:
+        connection.execute(
+            text("""insert into cohort (day, closed_at) values (:day, :at)
+                on conflict (day) do update
+                    set closed_at = coalesce(cohort.closed_at, excluded.closed_at)"""),
+            {"day": day, "at": at},
+        )
+    return connection.execute(
+        text("delete from recording where id = any(:ids)"), {"ids": list(ids)}
+    ).rowcount

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from archive import backup, catalogue, keyreport, outgoing
+from archive import backup, catalogue, keyreport, outgoing, rootwatch, surroundings
 from archive.assembly import Assembly, utc_now
 from archive.db import is_ready, transaction
 from archive.errors import ArchiveError
@@ -97,6 +97,9 @@ def _keys(assembly: Assembly) -> Iterator[Finding]:
             "Set ARCHIVE_KEYS_DIR to another disk, so that no copy of the home carries its keys.",
         )
     mode = config.keys_dir.stat().st_mode & 0o077
+    days = config.root_rotation_days
+    for found in rootwatch.findings(assembly.archive.keys, days=days, now=utc_now()):
+        yield Finding(*found)
     if mode:
         yield Finding("BAD", "others may read the keys directory", f"chmod 700 {config.keys_dir}")
 
@@ -104,7 +107,7 @@ def _keys(assembly: Assembly) -> Iterator[Finding]:
 def _backups(assembly: Assembly) -> Iterator[Finding]:
     config, now = assembly.config, utc_now()
     backups = KeyBackups(assembly.archive.keys, now=utc_now, keep_days=config.backup_days)
-    found = keyreport.report(backups)
+    found = keyreport.report(backups, days=config.root_rotation_days, now=now)
     if found["recovery_key"] is None:
         yield Finding(
             "note",
@@ -131,10 +134,8 @@ def _backups(assembly: Assembly) -> Iterator[Finding]:
 def _machine(assembly: Assembly) -> Iterator[Finding]:
     if shutil.which("ffmpeg") is None:
         yield Finding("ok", "ffmpeg: the bundled one")
-    if _swap_is_plain():
-        yield Finding(
-            "note", "swap is on", "Switch it off or encrypt it: unwrapped keys live in memory."
-        )
+    for found in surroundings.findings():
+        yield Finding(*found)
     free = shutil.disk_usage(assembly.config.home).free if assembly.config.home.exists() else 0
     if free and free < 5 * 1024**3:
         yield Finding("BAD", f"only {free // 1024**2} MiB free", "Make room before intake stops.")
@@ -151,11 +152,3 @@ def _machine(assembly: Assembly) -> Iterator[Finding]:
             "An acknowledged recording survives a crash and a power cut, not the loss of the "
             "disk; see docs/operations.md.",
         )
-
-
-def _swap_is_plain() -> bool:
-    try:
-        lines = Path("/proc/swaps").read_text(encoding="ascii").splitlines()[1:]
-    except OSError:
-        return False
-    return any("zram" not in line and "dm-" not in line for line in lines)

@@ -19,12 +19,25 @@ from uuid import UUID
 
 import click
 
-from archive import __version__, audit, backup, keybackup, keyreport, rebuild, retention, rotation
+from archive import (
+    __version__,
+    anchors,
+    audit,
+    backup,
+    keybackup,
+    keyreport,
+    proofs,
+    rebuild,
+    replaying,
+    retention,
+    rotation,
+    surroundings,
+)
 from archive.archive import OPERATOR, SYSTEM, complete_descriptor
 from archive.assembly import Assembly, assemble, utc_now, with_parts
 from archive.config import Config, describe_settings
 from archive.db import ensure_database, migrate, transaction
-from archive.errors import ArchiveError
+from archive.errors import ArchiveError, SomethingLeft
 from archive.intake import moment
 from archive.keybackup import KeyBackups
 from archive.keys import open_keys
@@ -113,6 +126,7 @@ def web(die_with: int | None) -> None:
     from archive.server import serve
 
     _die_with(die_with)
+    surroundings.keep_out_of_core_files()
     config = with_parts(Config.from_env(os.environ))
     serve(config)
 
@@ -127,6 +141,7 @@ def worker(die_with: int | None, until_idle: bool) -> None:
     from archive import worker as working
 
     _die_with(die_with)
+    surroundings.keep_out_of_core_files()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     with _assembled(pool_size=12) as assembly:
         if until_idle:
@@ -534,6 +549,7 @@ def rebuild_catalogue(assembly: Assembly) -> None:
     ensure_database(assembly.config.database_url)
     migrate(assembly.config.database_url)
     archive = assembly.archive
+    replaying.replay(archive.vault, archive.engine, now=utc_now())
     with _counting("Reading envelopes") as progress:
         outcome = rebuild.catalogue_from_envelopes(
             archive.vault,
@@ -542,6 +558,7 @@ def rebuild_catalogue(assembly: Assembly) -> None:
             progress=progress,
             now=utc_now(),
         )
+    anchors.Anchors(archive.vault, archive.engine, now=utc_now).restart()
     click.echo(
         f"{outcome.rebuilt} rebuilt, {outcome.present} there already, "
         f"{outcome.unreadable} expired (key gone), {len(outcome.damaged)} damaged; "
@@ -592,9 +609,10 @@ def keys_group() -> None:
     """The root key, the recovery key, and key backups."""
 
 
-def _key_backups() -> KeyBackups:
+def _key_backups(*, lost_root: bool = False) -> KeyBackups:
     config = Config.from_env(os.environ)
-    return KeyBackups(open_keys(config), now=utc_now, keep_days=config.backup_days)
+    keys = open_keys(config, lost_root=lost_root)
+    return KeyBackups(keys, now=utc_now, keep_days=config.backup_days)
 
 
 _RECOVERY_KEY = click.option(
@@ -606,7 +624,8 @@ _RECOVERY_KEY = click.option(
 @click.option("--json", "as_json", is_flag=True)
 def keys_status(as_json: bool) -> None:
     """Say which key backups exist, until when, and what destroyed keys they could still open."""
-    report = keyreport.report(_key_backups())
+    days = Config.from_env(os.environ).root_rotation_days
+    report = keyreport.report(_key_backups(), days=days, now=utc_now())
     click.echo(json.dumps(report) if as_json else "\n".join(keyreport.lines(report)))
     sys.exit(0 if report["good"] else 1)
 
@@ -637,9 +656,15 @@ def keys_forget(dest: Path) -> None:
 
 
 @keys_group.command(name="rotate-root")
-def keys_rotate_root() -> None:
-    """Replace the root key; while everything runs, or to finish what broke off."""
-    done = rotation.rotate(_key_backups())
+@_RECOVERY_KEY
+def keys_rotate_root(recovery_key: Path | None) -> None:
+    """Replace the root key; while everything runs, or to finish what broke off.
+
+    The new one is made where ARCHIVE_ROOT_PROVIDER says. With --recovery-key the old one may be
+    lost: a token that broke, a Vault that is no more.
+    """
+    private = PrivateKey.load(recovery_key) if recovery_key else None
+    done = rotation.rotate(_key_backups(lost_root=private is not None), recovery=private)
     click.echo(f"The root key is {done.root}; {done.rewrapped} keys wrapped anew.")
     for path in done.backups:
         click.echo(f"  key backup {path}")
@@ -671,7 +696,7 @@ def keys_restore(file: Path, recovery_key: Path) -> None:
     found = keybackup.newest(file) if file.is_dir() else KeyBackup.read(file)
     contents = found.open(private)
     if found.header.kind == "root":
-        id = keybackup.restore_root(config.keys_dir, contents)
+        id = keybackup.restore_root(config.keys_dir, contents, made_at=found.header.made_at)
         open_keys(config)
         click.echo(f"Root key {id} is back.")
         return
@@ -785,15 +810,64 @@ def audit_group() -> None:
 
 
 @audit_group.command(name="verify")
+@click.option(
+    "--public-key",
+    type=click.Path(exists=True, path_type=Path),
+    help="PEM file of the key to check by, instead of this installation's.",
+)
 @_with_archive
-def audit_verify(assembly: Assembly) -> None:
-    """Check the audit log's hash chain; name each place where it does not hold."""
-    with transaction(assembly.engine) as connection:
-        count, breaks = audit.verify(connection)
-    click.echo(f"{count} entries chained")
-    for broken in breaks:
-        click.echo(f"  {broken.chain_no}: {broken.what}")
-    sys.exit(1 if breaks else 0)
+def audit_verify(assembly: Assembly, public_key: Path | None) -> None:
+    """Check the audit log's hash chain and signed heads; name each place that does not hold."""
+    public = proofs.public_from(public_key.read_bytes()) if public_key else None
+    checked = anchors.verify(assembly.archive.vault, assembly.engine, public=public)
+    click.echo(f"{checked.entries} entries chained, {checked.heads} signed heads")
+    for note in checked.notes:
+        click.echo(f"  note: {note}")
+    for problem in checked.wrong:
+        click.echo(f"  {problem}")
+    sys.exit(1 if checked.wrong else 0)
+
+
+@audit_group.command(name="list")
+@click.option("--recording", type=click.UUID, help="Only of this recording.")
+@click.option("--user", "who", help="Only of this user or machine token, by name.")
+@click.option("--verb", help="Only of this action, as in the output.")
+@click.option("--since", help="Not before this RFC 3339 time.")
+@click.option("--limit", default=100, show_default=True, help="At most so many.")
+@click.option("--json", "as_json", is_flag=True, help="One object a line.")
+@_with_archive
+def audit_list(
+    assembly: Assembly,
+    recording: UUID | None,
+    who: str | None,
+    verb: str | None,
+    since: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Entries newest first: who opened a recording, what a user opened."""
+    names = {str(person.id): person.name for person in assembly.people.people()}
+    names |= {str(token.id): token.name for token in assembly.people.tokens()}
+    ids = [id for id, name in names.items() if name == who]
+    if who is not None and not ids:
+        raise click.ClickException(f"nobody is called {who}")
+    asked = audit.Asked(
+        recording_id=recording,
+        actor_id=ids[0] if ids else None,
+        verb=verb,
+        from_=moment(since) if since else None,
+    )
+    for entry in assembly.archive.read_audit(SYSTEM, asked, limit=limit):
+        facts = {
+            "at": entry.at.isoformat(),
+            "who": names.get(entry.actor_id, entry.actor_id),
+            "verb": entry.verb,
+            "recording": str(entry.recording_id) if entry.recording_id else None,
+            "purpose": entry.purpose,
+            "case": entry.case_number,
+        }
+        filled = (str(value) for value in facts.values() if value is not None)
+        click.echo(json.dumps(facts) if as_json else "  ".join(filled))
 
 
 @cli.group(name="expiry")
@@ -802,16 +876,86 @@ def expiry_group() -> None:
 
 
 @expiry_group.command(name="verify")
-@_with_archive
-def expiry_verify(assembly: Assembly) -> None:
-    """Check every certificate's signature, chain and id list."""
-    from archive import certificates
+@click.argument("dir", required=False, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--public-key",
+    type=click.Path(exists=True, path_type=Path),
+    help="PEM file of the key to check by; needed with DIR.",
+)
+@click.option("--head", "heads", multiple=True, help="Digest of a certificate once noted.")
+def expiry_verify(dir: Path | None, public_key: Path | None, heads: tuple[str, ...]) -> None:
+    """Check every certificate, id list and journal entry, and that none is missing.
 
-    count, wrong = certificates.verify_all(assembly.archive.vault, assembly.engine)
-    click.echo(f"{count} certificates")
+    With DIR, what `archive expiry export` wrote, or the objects of a backup: then the public key
+    is all that is needed, and no archive. Without DIR the store, held against the catalogue, the
+    audit log and every backup that can be reached.
+    """
+    from archive import certificates, journal, proofs
+
+    public = proofs.public_from(public_key.read_bytes()) if public_key else None
+    if dir is not None:
+        if public is None:
+            raise click.UsageError("DIR needs --public-key FILE.")
+        bundle = proofs.read_folder(dir)
+        noted = dict.fromkeys(heads, "your note")
+        count, wrong = len(bundle.certificates), proofs.problems(bundle, public, heads=noted)
+        newest = proofs.head(bundle.certificates.values())
+    else:
+        with _assembled() as assembly:
+            vault = assembly.archive.vault
+            backups = journal.reachable_backups(assembly.config, vault.keys)
+            count, wrong = certificates.verify_all(
+                vault, assembly.engine, backups=backups, public=public, heads=heads
+            )
+            newest = proofs.head(certificates.collect(vault).certificates.values())
+    click.echo(f"{count} certificates; the newest is {newest or '-'}")
     for problem in wrong:
         click.echo(f"  {problem}")
     sys.exit(1 if wrong else 0)
+
+
+@expiry_group.command(name="public-key")
+@_with_archive
+def expiry_public_key(assembly: Assembly) -> None:
+    """Print the public key (PEM) that certificates are checked by; give it to whoever checks."""
+    from archive import certificates, proofs
+
+    click.echo(proofs.pem(certificates.public_key(assembly.archive.vault)), nl=False)
+
+
+@expiry_group.command(name="export")
+@click.argument("dir", type=click.Path(path_type=Path))
+@_with_archive
+def expiry_export(assembly: Assembly, dir: Path) -> None:
+    """Copy certificates, id lists, the erasure journal and the public key into the folder DIR."""
+    from archive import certificates
+
+    count, newest = certificates.export(assembly.archive.vault, dir)
+    click.echo(f"{count} certificates; the newest is {newest or '-'}")
+
+
+@cli.command(name="prove-expired")
+@click.argument("id", type=click.UUID)
+@click.option("--json", "as_json", is_flag=True, help="With the path to the Merkle root.")
+@_with_archive
+def prove_expired(assembly: Assembly, id: UUID, as_json: bool) -> None:
+    """Prove that a recording is gone: certificate, keys, objects, index, catalogue, backups.
+
+    Ends with 62 where no list names it (never held, or not proven), with 63 where it is certified
+    as destroyed and something of it is left all the same.
+    """
+    proof = assembly.archive.prove_expired(SYSTEM, id)
+    if as_json:
+        click.echo(json.dumps(proof.as_json()))
+    else:
+        click.echo(f"{proof.id}: {proof.reason}; gone since {proof.gone_at:%Y-%m-%d %H:%M} UTC,")
+        click.echo(f"from every backup by the end of {proof.backups_until}")
+        for check in proof.checks:
+            click.echo(f"{'ok ' if check.good else 'BAD'} {check.what}: {check.said}")
+            for name in check.left:
+                click.echo(f"      {name}")
+    if not proof.good:
+        raise SomethingLeft(id=id)
 
 
 @cli.command()
@@ -835,6 +979,7 @@ def doctor(assembly: Assembly) -> None:
     """Look at the installation; say what is wrong or unsafe, and what to do."""
     from archive import checkup
 
+    surroundings.keep_out_of_core_files()
     findings = checkup.look(assembly)
     for finding in findings:
         click.echo(

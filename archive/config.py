@@ -16,6 +16,7 @@ from typing import Any
 from archive.errors import BadSetting
 
 PREFIX = "ARCHIVE_"
+ROOT_PROVIDERS = ("file", "pkcs11", "transit")
 
 
 def _text(raw: str) -> str:
@@ -42,6 +43,12 @@ def _yes(raw: str) -> bool:
     if raw.lower() in {"0", "no", "false", "off", ""}:
         return False
     raise ValueError("expected 1 or 0")
+
+
+def _provider(raw: str) -> str:
+    if raw not in ROOT_PROVIDERS:
+        raise ValueError("expected one of " + ", ".join(ROOT_PROVIDERS))
+    return raw
 
 
 def _words(raw: str) -> tuple[str, ...]:
@@ -133,6 +140,28 @@ class Config:
     backup_days: int = setting(
         35, "how long dumps and key backups are kept, days, at most 35", _positive
     )
+    root_provider: str = setting(
+        "file",
+        "where the next root key is made: file, pkcs11 (a token), transit (Vault or OpenBao)",
+        _provider,
+    )
+    root_rotation_days: int = setting(
+        365,
+        "age at which the worker replaces the root key by itself, days; 0: never",
+        _not_negative,
+    )
+    pkcs11_module: str = setting("", "PKCS#11 library of the token, path of the .so", _text)
+    pkcs11_token: str = setting("", "label of the token in which root keys are made", _text)
+    pkcs11_pin: str = setting("", "the token's user PIN", _text, secret=True)
+    vault_url: str = setting(
+        "", "Vault or OpenBao, https://host:port; http only on this machine", _text
+    )
+    vault_token: str = setting(
+        "", "token for the transit engine; the worker renews it", _text, secret=True
+    )
+    vault_mount: str = setting("transit", "where the transit engine is mounted", _text)
+    vault_namespace: str = setting("", "namespace of Vault or OpenBao; empty: none", _text)
+    vault_ca: str = setting("", "file of the authorities that sign Vault's certificate", _text)
     default_language: str = setting("fi", "language of the pages before a choice: fi or en", _text)
     corpus: str = setting("../shared/corpus", "folder that `make corpus` reads", _text)
 

@@ -50,6 +50,33 @@ def load(url: str, path: Path) -> None:
     _run([*command, "--no-privileges", "--dbname", _name(url), str(path)], url)
 
 
+def row(path: Path, table: str, id: str) -> dict[str, str] | None:
+    """The row of a table of a dump whose first column is `id`, as text by column. PartFailed.
+
+    Reads through the dump; loads it nowhere.
+    """
+    command = [str(_programs() / "pg_restore"), "--data-only", "--table", table, "--file=-"]
+    columns: list[str] = []
+    start, found = f"{id}\t".encode(), None
+    with subprocess.Popen(
+        [*command, str(path)],
+        env={"PATH": os.defpath, "LANG": "C"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as reading:
+        assert reading.stdout is not None
+        for line in reading.stdout:
+            if line.startswith(b"COPY ") and b"(" in line:
+                inside = line.partition(b"(")[2].partition(b")")[0].decode()
+                columns = [name.strip(' "') for name in inside.split(",")]
+            elif line.startswith(start):
+                found = line.decode("utf-8").rstrip("\n").split("\t")
+    if reading.returncode != 0:
+        raise PartFailed(part="pg_restore", reason=f"it ended with {reading.returncode}")
+    return dict(zip(columns, found, strict=True)) if found else None
+
+
 def _name(url: str) -> str:
     return str(conninfo_to_dict(url)["dbname"])
 

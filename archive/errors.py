@@ -270,6 +270,14 @@ class RootKeyUnusable(ArchiveError):
     exit_code = 33
 
 
+class RootKeyAway(RootKeyUnusable):
+    """The root key does not answer: {reason}. Nothing was lost; try again."""
+
+    status = 503
+    exit_code = 84
+    retry_after_s = 5
+
+
 class KeyConflict(ArchiveError):
     """Another key of the name {name} is here already; nothing was written over it."""
 
@@ -381,6 +389,20 @@ class ClockSuspect(ArchiveError):
     """The clock cannot be trusted ({reason}); nothing was erased."""
 
     exit_code = 60
+
+
+class NotProven(ArchiveError):
+    """Recording {id}: never held, or not proven."""
+
+    status = 404
+    exit_code = 62
+
+
+class SomethingLeft(ArchiveError):
+    """Recording {id} is certified as destroyed, but something of it is left."""
+
+    status = 409
+    exit_code = 63
 
 
 class MediaUnusable(ArchiveError):

@@ -7,19 +7,17 @@ of what is left to do.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, Engine, text
 
-from archive import audit, catalogue, holds, retention
+from archive import audit, catalogue, holds, journal, proofs, retention
 from archive.config import Config
 from archive.db import transaction
 from archive.errors import (
@@ -30,11 +28,13 @@ from archive.errors import (
     RecordingHeld,
     StoreUnavailable,
 )
+from archive.journal import Erasure
 from archive.model import Actor, Recording
 from archive.search import Index
 from archive.vault import Vault, cohort_name
 
 RUN_LOCK = 7_401_003
+BEGIN_LOCK = 7_401_005
 BATCH = 500  # recordings deleted at a time
 CLOCK_TOLERANCE = timedelta(days=1)
 ERASURE_REASONS = ("private", "art17", "mistake")
@@ -82,6 +82,8 @@ def _run(means: Means, now: datetime) -> dict[str, Any]:
     failed = holds.settle(means.vault, means.engine, now=now)
     ended = holds.end_over(means.vault, means.engine, now=now)
     closed = _close_days(means, now)
+    with suppress(StoreUnavailable):  # what is left of them fails below, and is named there
+        finish_erasures(means)
     months = _forget_held(means, now)
     while batch := _due(means.engine, now, failed):
         months |= _destroy(means, batch, run_id, failed)
@@ -94,17 +96,23 @@ def _run(means: Means, now: datetime) -> dict[str, Any]:
 def _resume_or_begin(engine: Engine, now: datetime) -> UUID:
     """The unfinished run of before, so that its certificate covers what it had destroyed."""
     with transaction(engine) as connection:
-        unfinished = connection.execute(
-            text("select run from expiry_run where finished_at is null order by started_at")
-        ).scalar()
-        if unfinished is not None:
-            return UUID(str(unfinished))
-        run_id = uuid4()
-        connection.execute(
-            text("insert into expiry_run (run, started_at) values (:run, :now)"),
-            {"run": run_id, "now": now},
-        )
-        return run_id
+        return resume_or_begin(connection, now)
+
+
+def resume_or_begin(connection: Connection, now: datetime) -> UUID:
+    """The unfinished run, or a new one: whose certificate will cover what is destroyed now."""
+    connection.execute(text("select pg_advisory_xact_lock(:k)"), {"k": BEGIN_LOCK})
+    unfinished = connection.execute(
+        text("select run from expiry_run where finished_at is null order by started_at")
+    ).scalar()
+    if unfinished is not None:
+        return UUID(str(unfinished))
+    run_id = uuid4()
+    connection.execute(
+        text("insert into expiry_run (run, started_at) values (:run, :now)"),
+        {"run": run_id, "now": now},
+    )
+    return run_id
 
 
 def _close_days(means: Means, now: datetime) -> list[date]:
@@ -202,7 +210,7 @@ def _destroy(
     touched = _unindex(means, months)
     # Objects go before the row: a crash between leaves a row that the next run finds again.
     with transaction(means.engine) as connection:
-        _record_expired(connection, batch, run_id, reason=reason)
+        _record_expired(connection, batch, run_id, reason=reason, now=means.now())
         connection.execute(text("delete from recording where id = any(:ids)"), {"ids": ids})
     return touched
 
@@ -244,8 +252,15 @@ def _make_anew(means: Means, month: str) -> None:
 
 
 def _record_expired(
-    connection: Connection, batch: list[Recording], run_id: UUID, *, reason: str
+    connection: Connection, batch: list[Recording], run_id: UUID, *, reason: str, now: datetime
 ) -> None:
+    # Locked, so that the run cannot be certified between: an erasure that comes too late for
+    # last night's certificate is in the next one.
+    finished = connection.execute(
+        text("select finished_at from expiry_run where run = :run for share"), {"run": run_id}
+    ).scalar()
+    if finished is not None:
+        run_id = resume_or_begin(connection, now)
     connection.execute(
         text("""insert into expired (id, cohort, run, reason) values (:id, :cohort, :run, :reason)
             on conflict do nothing"""),
@@ -285,8 +300,8 @@ def _finish(
                 "order by finished_at desc limit 1"
             )
         ).scalar()
-    certificate = sign(
-        means.vault,
+    certificate = proofs.sign(
+        means.vault.keys.ensure("installation/signing"),
         {
             "version": 1,
             "run": str(run_id),
@@ -296,8 +311,8 @@ def _finish(
             "held_by": kept,
             "failed": failed,
             "cohorts_closed": [day.isoformat() for day in days],
-            "merkle_root": merkle_root([UUID(str(id)) for id in ids]).hex(),
-            "previous": certificate_digest(previous) if previous else None,
+            "merkle_root": proofs.merkle_root([UUID(str(id)) for id in ids]).hex(),
+            "previous": proofs.certificate_digest(previous) if previous else None,
         },
     )
     # The certificate is durable in the store before the run is called finished.
@@ -308,6 +323,7 @@ def _finish(
                 where run = :run"""),
             {"now": now, "c": json.dumps(certificate), "run": run_id},
         )
+        _pass_on(connection, run_id, ids, now)
         audit.append(
             connection,
             at=now,
@@ -318,6 +334,7 @@ def _finish(
                 "destroyed": len(ids),
                 "held": certificate["held"],
                 "failed": len(failed),
+                "certificate": proofs.certificate_digest(certificate),
             },
         )
     return {
@@ -331,6 +348,17 @@ def _finish(
     }
 
 
+def _pass_on(connection: Connection, run_id: UUID, ids: Any, now: datetime) -> None:
+    """What was erased while the certificate was made goes to the next run's."""
+    late = text("select id from expired where run = :run and not (id = any(:ids))")
+    found = connection.execute(late, {"run": run_id, "ids": list(ids)}).scalars().all()
+    if found:
+        connection.execute(
+            text("update expired set run = :next where id = any(:late)"),
+            {"next": resume_or_begin(connection, now), "late": list(found)},
+        )
+
+
 def _keep(vault: Vault, run_id: UUID, certificate: dict[str, Any], ids: Any) -> None:
     day = certificate["at"][:10]
     vault.store.put_bytes(
@@ -341,48 +369,14 @@ def _keep(vault: Vault, run_id: UUID, certificate: dict[str, Any], ids: Any) -> 
     )
 
 
-def sign(vault: Vault, body: dict[str, Any]) -> dict[str, Any]:
-    """The body with an Ed25519 signature over its canonical JSON, and the public key."""
-    private = Ed25519PrivateKey.from_private_bytes(vault.keys.ensure("installation/signing"))
-    public = private.public_key().public_bytes_raw()
-    signature = private.sign(canonical(body))
-    return body | {
-        "public_key": base64.b64encode(public).decode(),
-        "signature": base64.b64encode(signature).decode(),
-    }
-
-
-def canonical(body: dict[str, Any]) -> bytes:
-    """The bytes that are signed: without signature and public key, keys sorted, no blanks."""
-    unsigned = {k: v for k, v in body.items() if k not in {"signature", "public_key"}}
-    return json.dumps(unsigned, sort_keys=True, separators=(",", ":")).encode()
-
-
-def certificate_digest(certificate: dict[str, Any]) -> str:
-    """SHA-256 (hex) by which the next certificate names this one."""
-    return hashlib.sha256(canonical(certificate)).hexdigest()
-
-
-def merkle_root(ids: list[UUID]) -> bytes:
-    """Merkle tree hash (RFC 6962, section 2.1) over the sorted ids; of none: SHA-256 of nothing."""
-    level = [hashlib.sha256(b"\x00" + id.bytes).digest() for id in sorted(ids)]
-    return _tree(level) if level else hashlib.sha256(b"").digest()
-
-
-def _tree(leaves: list[bytes]) -> bytes:
-    if len(leaves) == 1:
-        return leaves[0]
-    split = 1 << ((len(leaves) - 1).bit_length() - 1)
-    return hashlib.sha256(b"\x01" + _tree(leaves[:split]) + _tree(leaves[split:])).digest()
-
-
 # -- early erasure ---------------------------------------------------------------------
 
 
-def erase(means: Means, actor: Actor, recording: Recording, *, reason: str) -> None:
+def erase(means: Means, actor: Actor, recording: Recording, *, reason: str) -> Erasure:
     """Destroys one recording at once and remembers its reference until its year would be over.
 
-    RecordingHeld while a hold or restriction keeps it.
+    When it is gone from everything live and from the last backup. RecordingHeld while a hold or
+    restriction keeps it; StoreUnavailable: nobody sees it any more, the rest follows by itself.
     """
     now = means.now()
     run_id = _resume_or_begin(means.engine, now)  # the next night's certificate covers it
@@ -397,7 +391,15 @@ def erase(means: Means, actor: Actor, recording: Recording, *, reason: str) -> N
                 on conflict (reference) do update set until = excluded.until"""),
             {"r": recording.reference, "until": recording.expires_at},
         )
-        # From here on nobody sees it; a crash leaves a row past its year for the nightly run.
+        erasure = journal.note(
+            connection,
+            means.vault,
+            current,
+            reason=reason,
+            backup_days=means.config.backup_days,
+            now=now,
+        )
+        # From here on nobody sees it; a crash leaves a marked row that `finish_erasures` finds.
         catalogue.change(connection, recording.id, expires_at=now, erasing_at=now)
         audit.append(
             connection,
@@ -407,8 +409,34 @@ def erase(means: Means, actor: Actor, recording: Recording, *, reason: str) -> N
             recording_id=recording.id,
             detail={"reason": reason},
         )
+    _carry_through(means, [current], run_id, reason)
+    return erasure
+
+
+def finish_erasures(means: Means) -> int:
+    """Carries through the early erasures that a crash or an absent store broke off; how many."""
+    with transaction(means.engine) as connection:
+        marked = connection.execute(
+            text("""select recording.id, erasure.reason from recording
+                join erasure using (id) where erasing_at is not null""")
+        ).all()
+        rows = catalogue.get_many(connection, [row.id for row in marked])
+    # Also where nothing is marked: the entry of an erasure whose run had no store.
+    journal.publish(means.vault, means.engine, means.config, now=means.now())
+    if not marked:
+        return 0
+    run_id = _resume_or_begin(means.engine, means.now())
+    for id, reason in marked:
+        if id in rows:  # nobody else has finished it between
+            _carry_through(means, [rows[id]], run_id, reason)
+    return len(marked)
+
+
+def _carry_through(means: Means, batch: list[Recording], run_id: UUID, reason: str) -> None:
+    # The journal first: once the bytes are gone, no older backup may bring them back.
+    journal.publish(means.vault, means.engine, means.config, now=means.now())
     failed: list[dict[str, str]] = []
-    months = _destroy(means, [recording], run_id, failed, reason=reason)
+    months = _destroy(means, batch, run_id, failed, reason=reason)
     # The index no longer finds it; the worker rewrites the month's files when nothing waits.
     with transaction(means.engine) as connection:
         for month in months:

@@ -26,6 +26,7 @@ from archive.errors import (
     KeyDestroyed,
     KeyMissing,
     NotFound,
+    RootKeyAway,
     SealBroken,
     SecondPersonNeeded,
     StoreUnavailable,
@@ -337,7 +338,7 @@ def tell_envelope(vault: Vault, engine: Engine, hold_id: UUID) -> None:
                 return
             envelope = _envelope(hold, recording, vault.data_key(recording))
             vault.store.put_bytes(hold.object_key, envelope.encode())
-    except (StoreUnavailable, KeyDestroyed, KeyMissing):
+    except (StoreUnavailable, RootKeyAway, KeyDestroyed, KeyMissing):
         return
 
 

@@ -11,13 +11,11 @@ Knows the keys directory and its backups; nothing of recordings or of the catalo
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid4
 
 from archive import retention
@@ -32,13 +30,11 @@ from archive.errors import (
     RootKeyUnusable,
 )
 from archive.keyfiles import (
-    NEW,
     locked,
     make_private,
     overwrite_and_unlink,
+    put,
     remove_leftovers,
-    sync_folder,
-    write_durably,
 )
 from archive.keys import KeysDirectory
 from archive.recovery import (
@@ -50,7 +46,7 @@ from archive.recovery import (
     PublicKey,
     sealed,
 )
-from archive.roots import ROOT_FILE, FileRootKey
+from archive.roots import ROOT_FILE, FileRootKey, RootKey
 
 REGISTER_FILE = "backups.json"
 LOCK_FILE = "backups.lock"
@@ -137,21 +133,27 @@ class KeyBackups:
                 raise RecoveryKeyUnusable(reason=f"{path} does not read back")
             _put(public_file, private.public.encode())
             copy = self.write_root_copy(self.keys.root)
-            KeyBackup.read(copy).open(private)
+            if copy is not None:
+                KeyBackup.read(copy).open(private)
             return private.public
 
     def public(self) -> PublicKey:
         """What backups are sealed to. RecoveryKeyMissing."""
         return PublicKey.load(self.keys.path / PUBLIC_FILE)
 
-    def write_root_copy(self, root: Any) -> Path:
+    def write_root_copy(self, root: RootKey) -> Path | None:
         """The root key sealed to the recovery key, written and read back; its file.
 
-        A copy that is whole already stays. RootKeyUnusable for a root that cannot be copied.
+        A copy that is whole already stays. A root that nobody can copy has none: instead each
+        key's file carries the key sealed to the recovery key, and what lacks that gets it here.
         """
-        if not isinstance(root, FileRootKey):
-            raise RootKeyUnusable(reason="a root key of this kind has no recovery copy")
         public = self.public()
+        if not isinstance(root, FileRootKey):
+            root.check()
+            if root.id == self.keys.root.id:
+                for name in self.keys.everything():
+                    self.keys.rewrap(name)
+            return None
         path = self.keys.path / RECOVERY_FOLDER / f"{root.id}.sealed"
         make_private(path.parent)
         remove_leftovers(path.parent)
@@ -187,6 +189,9 @@ class KeyBackups:
         """As `back_up`, for a caller that holds `alone`."""
         register = self._read()
         self._prepare(folder, known=folder in register.destinations)
+        # What is signed after this backup must hold where it is restored: a journal entry of an
+        # erasure that nothing else there knows of.
+        self.keys.ensure("installation/signing")
         contents, root, public = self._contents(), self.keys.root, self.public()
         until = self._now() + self._keep
         header = self._header("keys", public, root.id, contents, until=until)
@@ -264,14 +269,14 @@ class KeyBackups:
             if entry.path.exists() or not entry.path.parent.is_dir()
         ]
 
-    def roll_off(self) -> int:
-        """Destroys key backups whose days are over and can be reached; how many."""
+    def roll_off(self, *, ahead: timedelta = timedelta()) -> int:
+        """Destroys key backups whose days are over `ahead` of now and can be reached; how many."""
         register, removed = self._read(), 0
         for folder in register.destinations:
             remove_leftovers(folder)  # of a run that was killed while it wrote one
         kept = []
         for entry in register.backups:
-            if entry.until <= self._now():
+            if entry.until <= self._now() + ahead:
                 removed += overwrite_and_unlink(entry.path) if entry.path.exists() else 0
             if entry.path.exists() or not entry.path.parent.is_dir():
                 kept.append(entry)  # also where its volume is not mounted: it exists somewhere
@@ -392,6 +397,9 @@ def restore(
     over. A key of the same name that is another one stays as it is, and is named.
     """
     outcome, conflicts = Restored(), []
+    public = keys.path / PUBLIC_FILE
+    if not public.exists():  # first: what is put back may carry a copy for it
+        _put(public, private.public.encode())
     for name in contents.destroyed:
         keys.destroy(name)  # the tombstone: the name is never used again
     for name, key in contents.keys.items():
@@ -406,17 +414,17 @@ def restore(
         else:
             outcome.restored += new
             outcome.present += not new
-    public = keys.path / PUBLIC_FILE
-    if not public.exists():
-        _put(public, private.public.encode())
     outcome.conflicts = tuple(conflicts)
     return outcome
 
 
-def restore_root(folder: Path, contents: Contents) -> str:
-    """Puts a root key back from its recovery copy; its id. RootKeyUnusable where one is there."""
+def restore_root(folder: Path, contents: Contents, *, made_at: datetime) -> str:
+    """Puts a root key back from its recovery copy; its id. RootKeyUnusable where one is there.
+
+    `made_at` is the copy's time: the root is no younger.
+    """
     ((id, secret),) = contents.keys.items()
-    root = FileRootKey(secret)
+    root = FileRootKey(secret, made_at)
     if root.id != id:
         raise RootKeyUnusable(reason="its recovery copy holds another key")
     if not root.write(folder / ROOT_FILE):
@@ -443,7 +451,7 @@ def is_over(name: str, *, today: date) -> bool:
     return folder == "cohort" and day < today.isoformat()
 
 
-def _holds(path: Path, contents: Contents, root: FileRootKey | Any, public: PublicKey) -> bool:
+def _holds(path: Path, contents: Contents, root: RootKey, public: PublicKey) -> bool:
     """Whether the file is a backup of exactly this, sealed to this recovery key; read from disk."""
     try:
         backup = KeyBackup.read(path)
@@ -453,13 +461,8 @@ def _holds(path: Path, contents: Contents, root: FileRootKey | Any, public: Publ
 
 
 def _put(path: Path, content: bytes) -> None:
-    """Writes a file in the place of any other of the name: whole or not at all, durably."""
-    temporary = path.with_name(f"{NEW}{os.urandom(8).hex()}")
+    """As `keyfiles.put`; KeyBackupUnusable names the file where that fails."""
     try:
-        write_durably(temporary, content)
-        temporary.replace(path)
+        put(path, content)
     except OSError as error:
         raise KeyBackupUnusable(path=path, reason=str(error.strerror)) from None
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)

@@ -63,6 +63,17 @@ def replace(path: Path, content: bytes) -> None:
     raise KeyMissing(name=path.name)
 
 
+def put(path: Path, content: bytes) -> None:
+    """Writes a file in the place of any other of the name: whole or not at all, durably."""
+    temporary = path.with_name(f"{NEW}{os.urandom(8).hex()}")
+    try:
+        write_durably(temporary, content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
 @contextmanager
 def locked(path: Path, *, exclusive: bool, wait: bool = True) -> Iterator[None]:
     """Holds the lock file; the kernel lets go of it when the process ends. BlockingIOError."""

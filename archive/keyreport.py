@@ -6,16 +6,18 @@ Reads the keys directory and its register of backups; changes nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
-from archive import rotation
+from archive import rootwatch, rotation
 from archive.errors import RecoveryKeyMissing
 from archive.keybackup import KeyBackups, Standing
 
 _SHOWN = 6  # names of a backup that are listed in words
 
 
-def report(backups: KeyBackups) -> dict[str, Any]:
+def report(backups: KeyBackups, *, days: int, now: datetime) -> dict[str, Any]:
     """The facts. `good` is False where a key backup has outlived its days, a rotation broke off,
     or nothing could be restored."""
     try:
@@ -25,14 +27,18 @@ def report(backups: KeyBackups) -> dict[str, Any]:
     standing = [_one(each) for each in backups.standing()]
     unfinished = rotation.is_unfinished(backups.keys.path)
     overdue = any(each["overdue"] for each in standing)
+    alarms = rootwatch.standing(backups.keys, days=days, now=now)
     return {
         "root": backups.keys.root.id,
+        "root_kept": backups.keys.root.provider,
+        "root_age_days": backups.keys.root_age(now).days,
+        "alarms": [asdict(alarm) | {"since": alarm.since.isoformat()} for alarm in alarms],
         "recovery_key": recovery,
         "rotation_unfinished": unfinished,
         "keys": len(backups.keys.everything()),
         "destinations": [str(path) for path in backups.destinations()],
         "backups": standing,
-        "good": bool(recovery and standing and not unfinished and not overdue),
+        "good": bool(recovery and standing and not unfinished and not overdue and not alarms),
     }
 
 
@@ -50,7 +56,12 @@ def _one(standing: Standing) -> dict[str, Any]:
 
 def lines(found: dict[str, Any]) -> Iterator[str]:
     """The facts in words."""
-    yield f"root key {found['root']}, {found['keys']} keys under it"
+    yield (
+        f"root key {found['root']} ({found['root_kept']}, {found['root_age_days']} days old), "
+        f"{found['keys']} keys under it"
+    )
+    for alarm in found["alarms"]:
+        yield f"ALARM {alarm['name']} since {alarm['since'][:10]}: {alarm['reason']}"
     if found["rotation_unfinished"]:
         yield "NOT FINISHED: a rotation of the root key. Run: archive keys rotate-root"
     if found["recovery_key"]:

@@ -3,7 +3,7 @@
 Destroying a file destroys what was sealed under its key; nothing else in the archive erases as
 surely. Must not know recordings, rows, objects or people: only names of keys.
 
-    <keys>/root.key                       the root key, if it is kept in a file
+    <keys>/root.key                       the root key, or where it is kept
     <keys>/root.next                      its successor while the root is being rotated
     <keys>/root.lock                      held for the moment in which a key file is made or removed
     <keys>/cohort/2027-11-24              a wrapped key: JSON {v, name, root, wrapped}
@@ -25,7 +25,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ from archive.errors import (
     RootKeyUnusable,
     SealBroken,
 )
+from archive.keepers import KeptRoot, Providers
 from archive.keyfiles import (
     encode,
     locked,
@@ -52,7 +53,8 @@ from archive.keyfiles import (
     seen_of,
     sync_folder,
 )
-from archive.roots import ROOT_FILE, FileRootKey, FileRoots, FixedRoot, RootKey
+from archive.recovery import PUBLIC_FILE, PrivateKey, PublicKey, open_key, sealed_key
+from archive.roots import ROOT_FILE, FileRoots, FixedRoot, RootKey
 
 FOLDERS = ("cohort", "hold", "index", "case", "installation")
 LOCK_FILE = "root.lock"
@@ -109,8 +111,10 @@ class KeysDirectory:
         root: RootKey | FileRoots,
         cache_s: float,
         monotonic: Callable[[], float] = time.monotonic,
+        providers: Providers | None = None,
     ) -> None:
         self.path = path
+        self._providers = providers
         self._base = str(path)
         self._roots = root if isinstance(root, FileRoots) else FixedRoot(root)
         self._cache = _Cache(cache_s, monotonic)
@@ -123,6 +127,18 @@ class KeysDirectory:
     def root(self) -> RootKey:
         """The root key that new files are wrapped under."""
         return self._roots.current()
+
+    @property
+    def providers(self) -> Providers:
+        """What makes and destroys root keys; only `open_keys` gives it."""
+        if self._providers is None:
+            raise RootKeyUnusable(reason="this one is fixed")
+        return self._providers
+
+    def root_age(self, now: datetime) -> timedelta:
+        """How old the root key is."""
+        current = self._roots.current()
+        return self._roots.age_of(current, now)
 
     def ensure(self, name: str) -> bytes:
         """The key, made now if it never existed; every caller everywhere gets the same one.
@@ -222,10 +238,12 @@ class KeysDirectory:
                 wrong.append(name)
         return len(names) - len(wrong), wrong
 
-    def rewrap(self, name: str) -> bool:
-        """Wraps the key's file under the current root; True if it was under another one.
+    def rewrap(self, name: str, *, recovery: PrivateKey | None = None) -> bool:
+        """Wraps the key's file under the current root; True if it was under another one, or
+        lacked its copy for the recovery key.
 
-        Readers meet the old file or the new one, whole. SealBroken if the file is damaged.
+        Readers meet the old file or the new one, whole. SealBroken if the file is damaged. With
+        the recovery key also a file whose root is lost is opened, by that copy.
         """
         path = Path(_files(self._base, name)[0])
         with self._locked(exclusive=True):
@@ -237,11 +255,41 @@ class KeysDirectory:
                 raw = path.read_bytes()
             except FileNotFoundError:
                 return False
-            secret, wrapped_under = self._open_file(name, raw)
-            if wrapped_under == root.id:
+            if self._is_as_it_would_be(root, name, raw):
                 return False
+            secret = self._open_for_rewrap(name, raw, recovery)
             replace(path, self._wrapped(root, name, secret))
         return True
+
+    def recoverable(self, name: str) -> bool:
+        """Whether the recovery key opens the key's file, or the root that has its own copy."""
+        try:
+            return self._is_covered(self._roots.current(), (self.path / name).read_bytes())
+        except FileNotFoundError:
+            return True
+
+    def _is_as_it_would_be(self, root: RootKey, name: str, raw: bytes) -> bool:
+        _, wrapped_under = self._open_fields(name, raw)
+        return wrapped_under == root.id and self._is_covered(root, raw)
+
+    def _is_covered(self, root: RootKey, raw: bytes) -> bool:
+        public, copy = self._recovery_of(root), _recovery_copy(raw)
+        return public is None or (copy is not None and copy[0] == public.id)
+
+    def _recovery_of(self, root: RootKey) -> PublicKey | None:
+        """What each file carries a copy for: where its root cannot be copied itself."""
+        if not isinstance(root, KeptRoot) or not (self.path / PUBLIC_FILE).exists():
+            return None
+        return PublicKey.load(self.path / PUBLIC_FILE)
+
+    def _open_for_rewrap(self, name: str, raw: bytes, recovery: PrivateKey | None) -> bytes:
+        try:
+            return self._open_file(name, raw)[0]
+        except RootKeyUnusable:
+            copy = _recovery_copy(raw)
+            if recovery is None or copy is None or copy[0] != recovery.public.id:
+                raise
+            return open_key(name, copy[1], by=recovery)
 
     def wrapped_under(self, name: str) -> str | None:
         """Id of the root that the key's file needs; None where there is no file."""
@@ -276,8 +324,13 @@ class KeysDirectory:
         return made
 
     def _wrapped(self, root: RootKey, name: str, secret: bytes) -> bytes:
-        wrapped = base64.b64encode(root.wrap(seal.key_file_context(name), secret)).decode("ascii")
-        return encode({"v": 1, "name": name, "root": root.id, "wrapped": wrapped})
+        wrapped = root.wrap(seal.key_file_context(name), secret)
+        fields = {"v": 1, "name": name, "root": root.id, "wrapped": _base64(wrapped)}
+        public = self._recovery_of(root)
+        if public is not None:
+            copy = sealed_key(name, secret, to=public)
+            fields["recovery"] = {"id": public.id, "sealed": _base64(copy)}
+        return encode(fields)
 
     def _load(self, name: str, path: Path) -> bytes:
         while True:
@@ -296,11 +349,7 @@ class KeysDirectory:
 
     def _open_file(self, name: str, raw: bytes) -> tuple[bytes, str]:
         """The key in a file's bytes, and the id of the root it was wrapped under."""
-        try:
-            fields = _key_fields(raw, name)
-            id, wrapped = str(fields["root"]), base64.b64decode(fields["wrapped"], validate=True)
-        except (ValueError, KeyError, TypeError):
-            raise SealBroken(reason=seal.Broken.KEY_FILE) from None
+        wrapped, id = self._open_fields(name, raw)
         root = self._roots.find(id)
         if root is None:
             raise RootKeyUnusable(
@@ -311,28 +360,41 @@ class KeysDirectory:
         except SealBroken:
             raise SealBroken(reason=seal.Broken.KEY_FILE) from None
 
+    def _open_fields(self, name: str, raw: bytes) -> tuple[bytes, str]:
+        try:
+            fields = _key_fields(raw, name)
+            return base64.b64decode(fields["wrapped"], validate=True), str(fields["root"])
+        except (ValueError, KeyError, TypeError):
+            raise SealBroken(reason=seal.Broken.KEY_FILE) from None
 
-def open_keys(config: Config, *, restoring: bool = False) -> KeysDirectory:
+
+def open_keys(config: Config, *, restoring: bool = False, lost_root: bool = False) -> KeysDirectory:
     """The keys directory of these settings; at the first start, makes it and its root key.
 
     RestoreUnfinished where a restore of a backup broke off, for everybody but the restore.
 
     RootKeyUnusable where the root key is readable by others, is missing although keys are
-    there, or is not the one that they were made under: then nothing is written.
+    there, does not answer, or is not the one that they were made under: then nothing is written.
+    With `lost_root` it is not tried, for the rotation that replaces a lost one.
     """
     path = config.keys_dir
     if not restoring and (path / RESTORING_FILE).exists():
         raise RestoreUnfinished(path=path)
     make_private(path)
     remove_leftovers(path)
-    _open_root(path)
-    keys = KeysDirectory(path, root=FileRoots(path), cache_s=config.key_cache_s)
-    _try_root(keys)
+    providers = Providers(config)
+    _open_root(path, providers)
+    keys = KeysDirectory(
+        path, root=FileRoots(path, providers), cache_s=config.key_cache_s, providers=providers
+    )
+    if not lost_root:
+        _try_root(keys)
     return keys
 
 
 def _try_root(keys: KeysDirectory) -> None:
-    """RootKeyUnusable if the first key that is whole was made under another root."""
+    """RootKeyUnusable if the root does not answer, or the first whole key is another's."""
+    keys.root.check()
     for name in (name for folder in reversed(FOLDERS) for name in keys.names(folder)):
         try:
             keys.get(name)
@@ -341,7 +403,7 @@ def _try_root(keys: KeysDirectory) -> None:
         return
 
 
-def _open_root(path: Path) -> FileRootKey:
+def _open_root(path: Path, providers: Providers) -> None:
     file = path / ROOT_FILE
     if not file.exists():
         # Keys without their root mean a root key that was lost or not mounted. A new one would
@@ -350,10 +412,12 @@ def _open_root(path: Path) -> FileRootKey:
         if any(entry.is_file() for folder in folders for entry in (path / folder).glob("*")):
             raise RootKeyUnusable(reason=f"{file} is missing but keys made under it are there")
         try:
-            return FileRootKey.create(file)
+            providers.create(file)
         except RootKeyUnusable:
-            pass  # another process was first
-    return FileRootKey.load(file)
+            if not file.exists():
+                raise
+            # another process was first
+    providers.load(file)
 
 
 class _Cache:
@@ -411,6 +475,19 @@ class _Cache:
             self._timer = None
             if entries:
                 self._start_timer(next(iter(entries.values())).until - now)
+
+
+def _base64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode("ascii")
+
+
+def _recovery_copy(raw: bytes) -> tuple[str, bytes] | None:
+    """Id of the recovery key for which a key's file carries a copy, and the copy."""
+    try:
+        copy = json.loads(raw).get("recovery")
+        return copy and (str(copy["id"]), base64.b64decode(copy["sealed"], validate=True))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise SealBroken(reason=seal.Broken.KEY_FILE) from None
 
 
 def _key_fields(raw: bytes, name: str) -> dict[str, Any]:

@@ -48,8 +48,13 @@ _TABLE = (
     Group(
         # Answers data subjects and authorities, and erases at their request (GDPR 15-18).
         name="dpo",
-        scopes=_READING | {Scope.ERASE, Scope.EXPIRY},
+        scopes=_READING | {Scope.ERASE, Scope.EXPIRY, Scope.AUDIT},
         purposes=frozenset({Purpose.ACCESS_REQUEST, Purpose.AUTHORITY}),
+    ),
+    Group(
+        # Reads the audit log and nothing else: who opened what, when and why.
+        name="auditor",
+        scopes=frozenset({Scope.AUDIT}),
     ),
     Group(
         # Runs the installation and never meets a recording: no search, no reading, no opening.
@@ -61,7 +66,7 @@ DPO = "dpo"
 GROUPS: dict[str, Group] = {group.name: group for group in _TABLE}
 _NOBODY = Group(name="", scopes=frozenset())
 
-TOKEN_SCOPES = frozenset(Scope) - {Scope.ADMIN}  # administration is for people
+TOKEN_SCOPES = frozenset(Scope) - {Scope.ADMIN, Scope.AUDIT}  # these are for people
 
 
 def groups() -> tuple[Group, ...]:
@@ -116,6 +121,21 @@ def require_dpo(actor: Actor, verb: str) -> None:
     """Nothing if the actor is of data protection, else Forbidden naming the verb."""
     if not is_dpo(actor):
         raise Forbidden(verb=verb)
+
+
+def may_prove(actor: Actor) -> bool:
+    """Whether the actor may ask for proof that a recording is gone.
+
+    People of data protection and administration, and machines that were given the expiry page.
+    """
+    by_token = actor.kind == "token" and may(actor, Scope.EXPIRY)
+    return is_dpo(actor) or may(actor, Scope.ADMIN) or by_token
+
+
+def require_proof(actor: Actor) -> None:
+    """Nothing if the actor may ask for proofs and see early erasures, else Forbidden."""
+    if not may_prove(actor):
+        raise Forbidden(verb="prove-expired")
 
 
 def may_know_holds(actor: Actor) -> bool:

@@ -17,7 +17,14 @@ from sqlalchemy import Engine
 from archive import catalogue, holds, keys, retention, seal
 from archive.catalogue import Added
 from archive.db import quick, transaction
-from archive.errors import ArchiveError, KeyDestroyed, KeyMissing, ObjectMissing, SealBroken
+from archive.errors import (
+    ArchiveError,
+    KeyDestroyed,
+    KeyMissing,
+    ObjectMissing,
+    RootKeyAway,
+    SealBroken,
+)
 from archive.model import Descriptor, Hold, Recording, State
 from archive.storage import Stored
 from archive.vault import Vault, decode_descriptor
@@ -338,6 +345,8 @@ def _check(
                 pass
         except ObjectMissing:
             findings.missing.append(key)
+        except RootKeyAway:
+            raise  # what cannot be opened now is not damaged
         except ArchiveError:
             findings.damaged.append(key)
         else:

@@ -28,12 +28,13 @@ from archive.keyfiles import publish
 from archive.roots import RootKey, refuse_readable_by_others
 
 MAGIC = b"CARK"
-VERSION = 1
+VERSION = 2  # written; both are read
 PUBLIC_FILE = "recovery.pub"
 _PREAMBLE = MAGIC + bytes((VERSION, 0, 0, 0))
+_FIRST = MAGIC + bytes((1, 0, 0, 0))
 _HEADER_MOST = 64 * 1024 * 1024
 _ENCAPSULATED = 32 + 32 + 16  # HPKE: X25519 share, sealed content key, tag
-_WRAPPED = seal.sealed_length(seal.KEY)
+_WRAPPED_V1 = seal.sealed_length(seal.KEY)  # only root keys kept in files wrapped them
 # RFC 9180, base mode: 0x0020 DHKEM(X25519, HKDF-SHA256), 0x0001 HKDF-SHA256, 0x0002 AES-256-GCM
 _HPKE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 
@@ -131,7 +132,7 @@ class Header:
         """Compact JSON, names sorted."""
         return _json(
             {
-                "v": VERSION,
+                "v": 1,
                 "id": str(self.id),
                 "kind": self.kind,
                 "made_at": self.made_at.isoformat(),
@@ -180,16 +181,36 @@ class Contents:
 def sealed(header: Header, contents: Contents, *, to: PublicKey, root: RootKey) -> bytes:
     """A key backup: for the operator's recovery key, and for the root that verifies it."""
     raw, content_key = header.encode(), os.urandom(seal.KEY)
+    wrapped = root.wrap(root_context(raw), content_key)
     return b"".join(
         (
             _PREAMBLE,
             struct.pack(">I", len(raw)),
             raw,
             _HPKE.encrypt(content_key, to.key, info=recovery_context(raw)),
-            root.wrap(root_context(raw), content_key),
+            struct.pack(">H", len(wrapped)),
+            wrapped,
             seal.seal(content_key, body_context(header.id), contents.encode()),
         )
     )
+
+
+def sealed_key(name: str, secret: bytes, *, to: PublicKey) -> bytes:
+    """A key of the keys directory for the recovery key alone, bound to its name."""
+    return _HPKE.encrypt(secret, to.key, info=key_file_context(name))
+
+
+def open_key(name: str, sealed: bytes, *, by: PrivateKey) -> bytes:
+    """The inverse. SealBroken for other bytes, another name or another recovery key."""
+    try:
+        return _HPKE.decrypt(sealed, by.key, info=key_file_context(name))
+    except (InvalidTag, ValueError):
+        raise SealBroken(reason=seal.Broken.KEY_FILE) from None
+
+
+def key_file_context(name: str) -> bytes:
+    """The `info` of the HPKE message in a key's file."""
+    return seal.context("key-file-recovery", name)
 
 
 def recovery_context(raw_header: bytes) -> bytes:
@@ -214,7 +235,9 @@ class KeyBackup:
     where: str
     header: Header
     _raw_header: bytes
-    _sealed: bytes
+    _encapsulated: bytes
+    _wrapped: bytes
+    _body: bytes
 
     @classmethod
     def parse(cls, raw: bytes, *, where: str) -> KeyBackup:
@@ -222,17 +245,23 @@ class KeyBackup:
         start = len(_PREAMBLE) + 4
         if raw[: len(MAGIC)] != MAGIC:
             raise KeyBackupUnusable(path=where, reason="it is not a key backup")
-        if raw[: len(_PREAMBLE)] != _PREAMBLE:
+        if raw[: len(_PREAMBLE)] not in (_FIRST, _PREAMBLE):
             raise KeyBackupUnusable(path=where, reason="it is of an unknown version")
         try:
             (length,) = struct.unpack_from(">I", raw, len(_PREAMBLE))
-            if length > _HEADER_MOST or len(raw) < start + length + _ENCAPSULATED + _WRAPPED:
+            if length > _HEADER_MOST:
                 raise ValueError
-            raw_header = raw[start : start + length]
+            raw_header, at = raw[start : start + length], start + length + _ENCAPSULATED
+            size = _WRAPPED_V1
+            if raw[: len(_PREAMBLE)] == _PREAMBLE:
+                (size,), at = struct.unpack_from(">H", raw, at), at + 2
+            if len(raw) < at + size:
+                raise ValueError
             header = Header.parse(raw_header)
         except (struct.error, ValueError, KeyError, TypeError):
             raise KeyBackupUnusable(path=where, reason="it is cut or damaged") from None
-        return cls(where, header, raw_header, raw[start + length :])
+        encapsulated = raw[start + length : start + length + _ENCAPSULATED]
+        return cls(where, header, raw_header, encapsulated, raw[at : at + size], raw[at + size :])
 
     @classmethod
     def read(cls, path: Path) -> KeyBackup:
@@ -250,7 +279,7 @@ class KeyBackup:
             )
         try:
             content_key = _HPKE.decrypt(
-                self._sealed[:_ENCAPSULATED], key.key, info=recovery_context(self._raw_header)
+                self._encapsulated, key.key, info=recovery_context(self._raw_header)
             )
         except InvalidTag:
             raise self._damaged() from None
@@ -258,17 +287,16 @@ class KeyBackup:
 
     def open_by_root(self, root: RootKey) -> Contents:
         """The keys, by the root key it was made under."""
-        wrapped = self._sealed[_ENCAPSULATED : _ENCAPSULATED + _WRAPPED]
         try:
-            content_key = root.unwrap(root_context(self._raw_header), wrapped)
+            content_key = root.unwrap(root_context(self._raw_header), self._wrapped)
         except SealBroken:
             raise self._damaged() from None
         return self._contents(content_key)
 
     def _contents(self, content_key: bytes) -> Contents:
-        body = self._sealed[_ENCAPSULATED + _WRAPPED :]
         try:
-            contents = Contents.parse(seal.unseal(content_key, body_context(self.header.id), body))
+            opened = seal.unseal(content_key, body_context(self.header.id), self._body)
+            contents = Contents.parse(opened)
         except (SealBroken, ValueError, KeyError, TypeError):
             raise self._damaged() from None
         if tuple(sorted(contents.keys)) != self.header.names:

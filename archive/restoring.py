@@ -19,7 +19,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
-from archive import audit, backup, catalogue, certificates, dumping, keybackup, rebuild, retention
+from archive import audit, backup, catalogue, dumping, keybackup, rebuild, replaying, retention
+from archive.anchors import Anchors
 from archive.archive import SYSTEM, Archive, complete_descriptor
 from archive.config import Config
 from archive.db import downgrade, migrate, reading, transaction
@@ -165,6 +166,7 @@ class _Restore:
             ).scalar_one()
             detail = {"backup": chosen.folder.name, "recordings": self.outcome.recordings}
             audit.append(connection, at=archive.now(), actor=SYSTEM, verb="restore", detail=detail)
+        Anchors(archive.vault, archive.engine, now=archive.now).restart()
         self._marker.unlink()
         sync_folder(self._marker.parent)
 
@@ -221,47 +223,10 @@ class _Restore:
     # -- what stays dead -------------------------------------------------------------
 
     def replay(self) -> None:
-        """What was erased after the dump: by the certificates, and by objects that are gone."""
-        for certificate, ids in certificates.stored(self._archive.vault):
-            self._replay(certificate, ids)
+        """What was erased after the dump: certificates, the journal, and objects that are gone."""
+        archive = self._archive
+        self.outcome.ended += replaying.replay(archive.vault, archive.engine, now=archive.now())
         self._drop_without_object()
-
-    def _replay(self, certificate: dict[str, Any], ids: list[UUID]) -> None:
-        run, at = UUID(certificate["run"]), certificate["at"]
-        values = {"run": run, "at": at, "c": json.dumps(certificate)}
-        with transaction(self._archive.engine) as connection:
-            connection.execute(
-                text("""insert into expiry_run (run, started_at, finished_at, certificate)
-                    values (:run, :at, :at, cast(:c as jsonb))
-                    on conflict (run) do update set finished_at = excluded.finished_at,
-                        certificate = excluded.certificate
-                    where expiry_run.certificate is null"""),
-                values,
-            )
-            connection.execute(
-                text("""insert into expired (id, cohort, run, reason)
-                    select gone.id, coalesce(r.cohort, cast(:day as date)), :run, 'certificate'
-                    from unnest(cast(:ids as uuid[])) as gone (id)
-                    left join recording r on r.id = gone.id
-                    on conflict do nothing"""),
-                {"ids": ids, "run": run, "day": at[:10]},
-            )
-            self.outcome.ended += connection.execute(
-                text("delete from recording where id = any(:ids)"), {"ids": ids}
-            ).rowcount
-            for day in certificate["cohorts_closed"]:
-                connection.execute(
-                    text("""insert into cohort (day, closed_at) values (:day, :at)
-                        on conflict (day) do update
-                            set closed_at = coalesce(cohort.closed_at, excluded.closed_at)"""),
-                    {"day": day, "at": at},
-                )
-        self._delete_objects(set(ids))
-
-    def _delete_objects(self, ids: set[UUID]) -> None:
-        """Objects that the mirror still had because no backup ran after the erasure."""
-        for batch in _batches(self._archive.store.list(backup.RECORDINGS)):
-            self._archive.store.delete(each.key for each in batch if backup.id_of(each.key) in ids)
 
     def _drop_without_object(self) -> None:
         """Rows whose original was erased between the dump and the copying of objects."""
@@ -303,7 +268,12 @@ class _Restore:
 
     def expire(self) -> None:
         """What has ended meanwhile goes before anybody can ask for it."""
-        self.outcome.ended += int(self._archive.expire()["destroyed"])
+        with transaction(self._archive.engine) as connection:
+            replayed = connection.execute(
+                text("""select count(*) from expired join expiry_run using (run)
+                    where finished_at is null""")
+            ).scalar_one()  # of the journal: counted already
+        self.outcome.ended += int(self._archive.expire()["destroyed"]) - replayed
 
     # -- what is made anew -----------------------------------------------------------
 

@@ -19,6 +19,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from archive import audit, backup, catalogue, openings, reminders, retention
+from archive.alarms import Alarm, Alarms
+from archive.anchors import Anchors
 from archive.archive import SYSTEM, Archive
 from archive.db import transaction
 from archive.describing import Describer
@@ -32,11 +34,14 @@ from archive.errors import (
     IndexDamaged,
     KeyDestroyed,
     KeyMissing,
+    RootKeyAway,
     SealBroken,
     StoreUnavailable,
 )
 from archive.expiry import last_finished
+from archive.keybackup import KeyBackups
 from archive.model import Recording
+from archive.rootwatch import RootWatch
 
 WORKER_LOCK = 7_401  # pg advisory lock class; the second half is the worker's number
 INDEXER_LOCK = 7_401_004
@@ -46,18 +51,37 @@ IDLE_S = 0.5
 NIGHTLY = day_time(0, 10)  # Helsinki
 BACKUP = day_time(2, 10)  # Helsinki; after the night's run, so that what it erased goes at once
 
+# What comes back by itself: waited for, and never counted as a failure of a recording.
+AWAY = (CatalogueUnavailable, StoreUnavailable, RootKeyAway, DiskFull)
+
 log = logging.getLogger("archive.worker")
 
 
 class Worker:
     """Threads over one archive: indexing, describing, chaining the audit log, the night."""
 
-    def __init__(self, archive: Archive, *, describers: int = 2) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        *,
+        describers: int = 2,
+        hear: Callable[[Alarm], None] = lambda alarm: None,
+    ) -> None:
+        """`hear` is told of each alarm that begins to ring, in the thread that noticed."""
         self._archive = archive
+        self._hear = hear
+        config = archive.config
+        self._root = RootWatch(
+            KeyBackups(archive.keys, now=archive.now, keep_days=config.backup_days),
+            Alarms(archive.keys.path, self._ring),
+            days=config.root_rotation_days,
+            now=archive.now,
+        )
         self._describers = describers
         self._stop = threading.Event()
         self._number = random.SystemRandom().randrange(1, 2**31)
         self._threads: list[threading.Thread] = []
+        self._anchors = Anchors(archive.vault, archive.engine, now=archive.now)
 
     def run(self) -> None:
         """Works until `stop`; comes back by itself when database or store were away."""
@@ -66,8 +90,10 @@ class Worker:
         for n in range(self._describers):
             self._start(f"describe-{n}", self._describe_loop)
         self._start("chain", lambda: self._loop(self._chain_once, idle_s=1.0))
+        self._start("heads", lambda: self._loop(self._anchors.step, idle_s=60.0))
         self._start("night", lambda: self._loop(self._night_once, idle_s=30.0))
         self._start("notices", lambda: self._loop(self._notices_once, idle_s=30.0))
+        self._start("root", lambda: self._loop(self._root_once, idle_s=60.0))
         if self._archive.config.backup_dir:
             self._start("backup", lambda: self._loop(self._backup_once, idle_s=60.0))
         while not self._stop.wait(0.5):
@@ -88,7 +114,7 @@ class Worker:
         while not self._stop.is_set():
             try:
                 busy = step()
-            except (CatalogueUnavailable, StoreUnavailable, DiskFull) as error:
+            except AWAY as error:
                 log.warning("%s; trying again", type(error).__name__)
                 self._stop.wait(2)
                 continue
@@ -218,6 +244,18 @@ class Worker:
             log.warning("a mail was not taken (%s); trying again", code)
         return False
 
+    # -- the root key ----------------------------------------------------------------
+
+    def _root_once(self) -> bool:
+        done = self._root.look()
+        if done is not None:
+            log.info("root key %s is in use, %d keys wrapped anew", done.root, done.rewrapped)
+        return False
+
+    def _ring(self, alarm: Alarm) -> None:
+        log.error("alarm %s: %s", alarm.name, alarm.reason)
+        self._hear(alarm)
+
     # -- backups ---------------------------------------------------------------------
 
     def _backup_once(self) -> bool:
@@ -259,7 +297,7 @@ def describe_claimed(archive: Archive, describer: Describer, recording: Recordin
     """Describes a claimed recording and gives it back, forward or to try again later."""
     try:
         describer.describe(recording)
-    except (StoreUnavailable, CatalogueUnavailable, DiskFull):
+    except AWAY:
         _later(archive, recording, wait_s=5, counts=False)
         raise
     except (KeyDestroyed, KeyMissing, SealBroken) as error:
@@ -322,6 +360,8 @@ def index_batch(archive: Archive) -> bool:
         log.warning("index of %s damaged: rebuilding", error.facts["month"])
         archive.rebuild_month(str(error.facts["month"]))
         return True
+    except RootKeyAway:
+        raise
     except Exception as error:
         log.error("index: %s in %s", type(error).__name__, _place(error))
         _index_later(archive, [r.id for r in due if r.id not in unreadable])

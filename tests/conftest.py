@@ -25,7 +25,7 @@ from archive.embedded import Parts
 from archive.storage import Store, open_store
 from tests.clock import Clock
 
-pytest_plugins = ["tests.fixtures"]
+pytest_plugins = ["tests.fixtures", "tests.root_keepers"]
 
 TEMPLATE = "template_of_tests"
 _numbers = itertools.count(1)

@@ -25,7 +25,8 @@ from archive.errors import (
     RootKeyUnusable,
     SealBroken,
 )
-from archive.keys import FileRootKey, KeysDirectory
+from archive.keys import KeysDirectory
+from archive.roots import FileRootKey
 
 NAME = "cohort/2027-11-24"
 ROOT = Path(__file__).parent.parent
@@ -204,7 +205,8 @@ def test_without_a_cache_nothing_is_kept(tmp_path: Path, root: FileRootKey) -> N
 FORK = """
 import os, sys
 from pathlib import Path
-from archive.keys import FileRootKey, KeysDirectory
+from archive.keys import KeysDirectory
+from archive.roots import FileRootKey
 keys = KeysDirectory(Path(sys.argv[1]), root=FileRootKey(bytes(32)), cache_s=60)
 made = keys.ensure("cohort/2027-11-24")
 if os.fork() == 0:
@@ -295,7 +297,8 @@ def test_a_key_made_while_it_is_destroyed_does_not_survive(
 RACE = """
 import sys, hashlib, time
 from pathlib import Path
-from archive.keys import FileRootKey, KeysDirectory
+from archive.keys import KeysDirectory
+from archive.roots import FileRootKey
 path, start = Path(sys.argv[1]), float(sys.argv[2])
 time.sleep(max(0, start - time.time()))
 digest = hashlib.sha256()
@@ -319,7 +322,8 @@ def test_processes_that_make_the_same_keys_at_once_get_the_same_keys(tmp_path: P
 BUSY = """
 import sys, itertools
 from pathlib import Path
-from archive.keys import FileRootKey, KeysDirectory
+from archive.keys import KeysDirectory
+from archive.roots import FileRootKey
 keys = KeysDirectory(Path(sys.argv[1]), root=FileRootKey(bytes(32)), cache_s=60)
 print("ready", flush=True)
 for number in itertools.count():

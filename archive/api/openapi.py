@@ -69,6 +69,8 @@ def _paths() -> dict[str, Any]:
         f"{recording}/holds/{{hold}}": {"patch": _change_hold(), "delete": _release()},
         f"{recording}/restriction": {"post": _restrict(), "delete": _unrestrict()},
         f"{base}/holds": {"get": _holds()},
+        f"{base}/expiry/proofs/{{id}}": {"get": _proof()},
+        f"{base}/expiry/erasures": {"get": _erasures()},
         f"{base}/cases": {"post": _open_case(), "get": _list_cases()},
         f"{base}/cases/{{number}}": {
             "get": _operation(
@@ -227,7 +229,23 @@ def _erase() -> dict[str, Any]:
         "required": ["reason"],
         "properties": {"reason": {"enum": ["private", "art17", "mistake"]}},
     }
-    return _operation("Erase at once", 204, None, [_ID], (400, 404, 422)) | _json_body(schema)
+    return _operation("Erase at once", 200, "Erasure", [_ID], (400, 404, 409, 422)) | _json_body(
+        schema
+    )
+
+
+def _proof() -> dict[str, Any]:
+    return _operation(
+        "Proof that a recording is gone; 404: never held, or not proven",
+        200,
+        "Proof",
+        [_ID],
+        (404,),
+    )
+
+
+def _erasures() -> dict[str, Any]:
+    return _operation("Early erasures of the last 400 days", 200, "Erasures", [], ())
 
 
 def _describe() -> dict[str, Any]:
@@ -509,6 +527,31 @@ def _schemas() -> dict[str, Any]:
         ),
         "Holds": _object(
             {"items": {"type": "array", "items": {"$ref": "#/components/schemas/Hold"}}}
+        ),
+        "Erasure": _object(
+            {
+                "id": _TEXT,
+                "reason": {"enum": ["private", "art17", "mistake"]},
+                "erased_at": _TIME | {"description": "gone from everything live"},
+                "gone_from_backups_by": {"type": "string", "format": "date"},
+            }
+        ),
+        "Erasures": _object(
+            {"items": {"type": "array", "items": {"$ref": "#/components/schemas/Erasure"}}}
+        ),
+        "Proof": _object(
+            {
+                "proven": {"type": "boolean"},
+                "id": _TEXT,
+                "reason": _TEXT,
+                "gone_at": _TIME,
+                "backups_until": {"type": "string", "format": "date"},
+                "certificate": {"type": ["object", "null"]},
+                "index": {"type": ["integer", "null"], "description": "place in the id list"},
+                "size": {"type": ["integer", "null"]},
+                "path": {"type": "array", "items": _TEXT},
+                "checks": {"type": "array", "items": {"type": "object"}},
+            }
         ),
     }
 

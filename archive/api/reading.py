@@ -132,9 +132,9 @@ def correct(id: UUID) -> Response:
 
 
 def erase(id: UUID) -> Response:
-    """Erases at once what should not have been kept."""
-    _archive().erase(g.actor, id, reason=_text(_json(), "reason") or "")
-    return Response(status=204)
+    """Erases at once what should not have been kept; says when it is gone from where."""
+    erased = _archive().erase(g.actor, id, reason=_text(_json(), "reason") or "")
+    return jsonify(shape.erasure(erased))
 
 
 def _json() -> dict[str, Any]:

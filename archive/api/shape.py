@@ -13,6 +13,7 @@ from archive.archive import Held, Page, Receipt, View
 from archive.cases import Case, Note
 from archive.closing import Consequences
 from archive.errors import ArchiveError, BadFields, FieldError
+from archive.journal import Erasure
 from archive.model import CallDescription, Direction, Kind, MailDescription, Query
 from archive.vault import Description
 
@@ -195,6 +196,16 @@ def consequences(found: Consequences) -> dict[str, Any]:
             }
             for each in found.recordings
         ],
+    }
+
+
+def erasure(erased: Erasure) -> dict[str, Any]:
+    """An early erasure: since when it is gone from everything live, by when from every backup."""
+    return {
+        "id": str(erased.id),
+        "reason": erased.reason,
+        "erased_at": instant(erased.at),
+        "gone_from_backups_by": erased.backups_until.isoformat(),
     }
 
 

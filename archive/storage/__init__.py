@@ -77,6 +77,14 @@ class Store(Protocol):
         """The newest version of every object whose key begins with `prefix`, by key."""
         ...
 
+    def versions(self, prefix: str) -> Iterator[Stored]:
+        """Every version of every object whose key begins with `prefix`, deleted ones' too."""
+        ...
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """What the keys below `prefix` (which ends with "/") go on with, up to the next "/"."""
+        ...
+
     def check(self) -> None:
         """Returns if the store answers and the bucket is there; raises StoreUnavailable."""
         ...

@@ -172,6 +172,27 @@ class S3Store:
                 if not each.is_dir:
                     yield Stored(str(each.object_name), each.version_id, int(each.size or 0))
 
+    def versions(self, prefix: str) -> Iterator[Stored]:
+        with self._errors(prefix):
+            found = self._minio.list_objects(
+                bucket_name=self._place.bucket,
+                prefix=prefix,
+                recursive=True,
+                include_version=self._is_versioned(),
+            )
+            for each in found:
+                if not each.is_dir:
+                    yield Stored(str(each.object_name), each.version_id, int(each.size or 0))
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        with self._errors(prefix):
+            found = self._minio.list_objects(
+                bucket_name=self._place.bucket, prefix=prefix, include_version=self._is_versioned()
+            )
+            for each in found:
+                if each.is_dir:
+                    yield str(each.object_name)
+
     # -- deleting ----------------------------------------------------------------------
 
     def delete(self, keys: Iterable[str]) -> int:

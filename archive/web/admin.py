@@ -8,10 +8,12 @@ from flask import Blueprint, flash, g, redirect, render_template, request, url_f
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
-from archive import permissions
+from archive import permissions, rootwatch
+from archive.alarms import Alarm
 from archive.errors import BadFields, NameTaken
 from archive.model import Purpose, Scope
 from archive.web import gate
+from archive.web.desk import archive_
 
 pages = Blueprint("admin", __name__)
 
@@ -93,6 +95,7 @@ def _page(
 ) -> str:
     return render_template(
         "admin.html",
+        alarms=_alarms(),
         people=gate.people().people(),
         tokens=gate.people().tokens(),
         groups=permissions.groups(),
@@ -104,6 +107,12 @@ def _page(
         token=token,
         made=made,
     )
+
+
+def _alarms() -> tuple[Alarm, ...]:
+    archive = archive_()
+    days = archive.config.root_rotation_days
+    return rootwatch.standing(archive.keys, days=days, now=archive.now())
 
 
 def _lines() -> list[str] | None:

@@ -19,6 +19,7 @@ from archive.model import Scope
 from archive.web import (
     admin,
     assets,
+    auditing,
     cases,
     desk,
     expiry,
@@ -26,6 +27,7 @@ from archive.web import (
     holds,
     login,
     notices,
+    proof,
     recording,
     search,
     show,
@@ -42,6 +44,8 @@ BLUEPRINTS = (
     holds.pages,
     notices.pages,
     expiry.pages,
+    auditing.pages,
+    proof.pages,
     admin.pages,
 )
 
@@ -124,6 +128,7 @@ def _menu() -> tuple[tuple[str, str], ...]:
         ("cases.listing", desk.works_with_holds()),
         ("holds.listing", desk.works_with_holds()),
         ("expiry.calendar", Scope.EXPIRY in scopes),
+        ("auditing.log", Scope.AUDIT in scopes),
         ("admin.overview", Scope.ADMIN in scopes),
     )
     return tuple((name, url_for(name)) for name, has in entries if has)

@@ -46,6 +46,7 @@ class Pane:
     names: Mapping[str, str]  # of those who changed a hold, by their ids
     noted: tuple[Note, ...] | None  # within the case that is settled; None: nothing is noted here
     may_note: bool
+    may_erase: bool
     media: str  # "player", "pending", "undecodable", "unreadable", "lost", "email"
     channels: tuple[str, ...]
     opened: bool
@@ -107,6 +108,7 @@ def build(
         keepers=_keepers(view, restriction=False),
         dpos=_keepers(view, restriction=True),
         names=_names(view, noted),
+        may_erase=Scope.ERASE in actor.scopes,
         media=_media(view),
         channels=_channels(view),
         opened=opened,

@@ -20,6 +20,7 @@ GROUPS = {
     "customer-service": _("Customer service"),
     "complaints": _("Complaint handling"),
     "dpo": _("Data protection"),
+    "auditor": _("Audit"),
     "admin": _("Administration"),
 }
 SCOPES = {
@@ -30,6 +31,7 @@ SCOPES = {
     "erase": _("Erase"),
     "cases": _("Complaint cases"),
     "expiry": _("Expiry"),
+    "audit": _("Read the audit log"),
     "admin": _("Administer"),
 }
 REASONS = {
@@ -41,6 +43,46 @@ REASONS = {
     "metering_point": _("metering point"),
     "case": _("complaint case"),
     "text": _("words"),
+}
+ERASURES = {
+    "private": _("Private call, not customer service"),
+    "art17": _("Request of the person (GDPR 17)"),
+    "mistake": _("Recorded or delivered by mistake"),
+}
+VERBS = {
+    "open": _("Opened"),
+    "opening-ended": _("Opening ended"),
+    "read": _("Read the metadata"),
+    "search": _("Searched"),
+    "browse": _("Browsed"),
+    "correct": _("Corrected"),
+    "erase": _("Erased early"),
+    "open-case": _("Complaint case opened"),
+    "add-to-case": _("Added to a case"),
+    "hold": _("Held"),
+    "hold-release-request": _("Asked for a hold's release"),
+    "hold-release": _("Released a hold"),
+    "hold-end": _("A hold ended"),
+    "restrict": _("Restricted"),
+    "unrestrict": _("Ended a restriction"),
+    "log-in": _("Logged in"),
+    "choose-password": _("Chose a password"),
+    "create-person": _("Added a user"),
+    "disable-person": _("Disabled a user"),
+    "create-token": _("Made a machine token"),
+    "revoke-token": _("Revoked a machine token"),
+    "expire": _("Expiry run"),
+    "restore": _("Restored from a backup"),
+    "prove-expired": _("Asked for a proof"),
+    "read-audit": _("Read the audit log"),
+}
+PLACES = {
+    "certificate": _("Signed lists"),
+    "keys": _("Encryption keys"),
+    "objects": _("Object store, every version"),
+    "catalogue": _("Catalogue"),
+    "index": _("Search index"),
+    "backup": _("Newest backup"),
 }
 CHANNELS = {"agent": _("Agent"), "customer": _("Customer")}
 
@@ -85,6 +127,11 @@ ERRORS: dict[str, tuple[LazyString, LazyString]] = {
         _("Search is being repaired"),
         _("The index of some month is being rebuilt. Try again in a few minutes."),
     ),
+}
+ALARMS = {
+    "root-rotation": _("The root key has not been replaced"),
+    "root-away": _("The root key does not answer"),
+    "alarms-unreadable": _("The list of alarms is damaged"),
 }
 STATUSES: dict[int, tuple[LazyString, LazyString]] = {
     400: (_("The request was not understood"), _("Go back and check what you entered.")),

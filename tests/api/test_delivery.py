@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from archive.api.shape import instant
 from archive.app import create_app
 from archive.archive import Archive
 from archive.auth import People
@@ -181,7 +182,10 @@ def test_a_reference_that_was_erased_is_refused_until_its_year_is_over(
 ) -> None:
     id = post_call(machine, metadata(clock)).get_json()["id"]
     erased = machine.post(f"/api/v1/recordings/{id}/erasure", {"reason": "private"})
-    assert erased.status_code == 204
+    assert erased.status_code == 200
+    told = erased.get_json()
+    assert told["erased_at"] == instant(clock())
+    assert told["gone_from_backups_by"] == (clock() + timedelta(days=35)).date().isoformat()
     assert post_call(machine, metadata(clock)).status_code == 410
     assert machine.get(f"/api/v1/recordings/{id}").status_code == 404
     assert machine.refusals() == {"reference-erased": 1}

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from archive.keys import FileRootKey, KeysDirectory
+from archive.keys import KeysDirectory
+from archive.roots import FileRootKey
 from archive.search import Index, open_index
 
 ENGINES = ("whoosh",)

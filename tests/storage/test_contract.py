@@ -276,6 +276,23 @@ def test_deleting_takes_every_version(
     assert [each.object_name for each in left] == [KEY + "0"]
 
 
+def test_every_version_and_every_folder_is_told_of_also_where_all_is_deleted(
+    store: S3Store, place: Place, admin: Minio, versioned: bool
+) -> None:
+    for key in ("days/2027-01-01/a.original", "days/2027-01-01/a.original", "days/2027-01-02/b"):
+        store.put_bytes(key, b"x")
+    assert sorted(store.folders("days/")) == ["days/2027-01-01/", "days/2027-01-02/"]
+    found = [each.key for each in store.versions("days/2027-01-01/a.")]
+    assert found == ["days/2027-01-01/a.original"] * (2 if versioned else 1)
+    admin.remove_object(bucket_name=place.bucket, object_name="days/2027-01-01/a.original")
+    assert list(store.list("days/2027-01-01/")) == []
+    assert len(list(store.versions("days/2027-01-01/a."))) == (3 if versioned else 0)
+    if versioned:
+        assert "days/2027-01-01/" in store.folders("days/")
+    store.delete(["days/2027-01-01/a.original", "days/2027-01-02/b"])
+    assert list(store.versions("days/")) == []
+
+
 def test_deleting_again_is_no_error(store: S3Store) -> None:
     store.put_bytes(KEY, b"x")
     store.delete([KEY])
@@ -311,6 +328,8 @@ def _calls(store: S3Store) -> dict[str, object]:
         "stream": lambda: list(store.stream(KEY)),
         "head": lambda: store.head(KEY),
         "list": lambda: list(store.list("")),
+        "versions": lambda: list(store.versions("")),
+        "folders": lambda: list(store.folders("a/")),
         "delete": lambda: store.delete([KEY]),
         "check": store.check,
     }

@@ -1,4 +1,4 @@
-"""Writes tests/vectors/keys/backup-1.json. Run once for each version of the format, never again.
+"""Writes tests/vectors/keys/backup-2.json. Run once for each version of the format, never again.
 
 The random parts (content key, HPKE share, salts) are fresh at each run, so that a vector is
 what a real program wrote; private key, root key and keys are fixed.
@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-from archive.keys import FileRootKey
 from archive.recovery import Contents, Header, PrivateKey, PublicKey, X25519PrivateKey, sealed
+from archive.roots import FileRootKey
 
-FILE = Path(__file__).parent / "keys" / "backup-1.json"
+FILE = Path(__file__).parent / "keys" / "backup-2.json"
 
 
 def main() -> None:

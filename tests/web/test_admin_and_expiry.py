@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import Flask
 
+from archive.alarms import Alarms
 from archive.archive import Archive
 from archive.auth import People
 from tests.clock import Clock
@@ -42,6 +43,19 @@ def test_a_user_who_does_not_do_is_refused_with_the_field(admin: Visitor) -> Non
     assert "Tämänniminen käyttäjä" in admin.page
     assert admin.submit("/admin/people", name="<b>", group="nobody").status_code == 422
     assert "<b>" not in admin.page
+
+
+def test_an_alarm_stands_on_the_administrators_page_until_it_ends(
+    admin: Visitor, archive: Archive
+) -> None:
+    alarms = Alarms(archive.keys.path)
+    alarms.ring("root-rotation", "volume <x> is not mounted", now=archive.now())
+    admin.get("/admin")
+    assert "Juuriavainta ei ole vaihdettu" in admin.page
+    assert "volume &lt;x&gt; is not mounted" in admin.page
+    alarms.clear("root-rotation")
+    admin.get("/admin")
+    assert "Juuriavainta" not in admin.page
 
 
 def test_disabling_a_user_ends_their_sessions(

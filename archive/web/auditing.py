@@ -1,0 +1,106 @@
+"""The audit log for auditors and data protection: who opened what, when, for which purpose.
+
+Names of people are put to their ids here, for the eye; the log itself has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from flask import Blueprint, g, render_template, request
+from flask_babel import gettext as _
+
+from archive import permissions
+from archive.audit import Asked, Entry
+from archive.model import Purpose, Scope
+from archive.web import desk, gate
+
+pages = Blueprint("auditing", __name__)
+
+PAGE = 100
+
+
+@pages.get("/audit")
+def log() -> str:
+    """The newest entries."""
+    return _page(Asked(), {})
+
+
+@pages.post("/audit")
+def narrowed() -> str:
+    """Entries of one recording, person, action, case or time; by POST: no name in an address."""
+    problems: dict[str, str] = {}
+    asked = Asked(
+        recording_id=_recording(problems),
+        actor_id=_actor(problems),
+        verb=_given("verb"),
+        purpose=_given("purpose"),
+        case_number=_given("case"),
+        from_=_day("from", problems),
+        to=_day("to", problems, end=True),
+    )
+    if problems:
+        permissions.require(g.actor, Scope.AUDIT)
+        return _show([], problems)
+    return _page(asked, problems)
+
+
+def _page(asked: Asked, problems: dict[str, str]) -> str:
+    before = request.form.get("before", "")
+    found = desk.archive_().read_audit(
+        g.actor, asked, before=int(before) if before.isdecimal() else None, limit=PAGE + 1
+    )
+    return _show(found, problems)
+
+
+def _show(found: Sequence[Entry], problems: dict[str, str]) -> str:
+    return render_template(
+        "audit.html",
+        entries=found[:PAGE],
+        more=len(found) > PAGE,
+        called=_names(),
+        form=request.form,
+        problems=problems,
+        purposes=sorted(Purpose),
+    )
+
+
+def _names() -> dict[str, str]:
+    """Names of people and machines by the id that the log knows them by."""
+    people = gate.people()
+    named = {str(each.id): each.name for each in people.people()}
+    return named | {str(each.id): each.name for each in people.tokens()}
+
+
+def _given(name: str) -> str | None:
+    return request.form.get(name, "").strip() or None
+
+
+def _recording(problems: dict[str, str]) -> UUID | None:
+    given = _given("recording")
+    try:
+        return UUID(given) if given else None
+    except ValueError:
+        problems["recording"] = _("This is not a recording's id.")
+        return None
+
+
+def _actor(problems: dict[str, str]) -> str | None:
+    given = _given("who")
+    if given is None:
+        return None
+    ids = [id for id, name in _names().items() if given.casefold() in {name.casefold(), id}]
+    if not ids:
+        problems["who"] = _("Nobody has this name.")
+        return None
+    return ids[0]
+
+
+def _day(name: str, problems: dict[str, str], *, end: bool = False) -> datetime | None:
+    try:
+        return desk.edge(_given(name), end=end)
+    except (ValueError, OverflowError):
+        problems[name] = _("Expected a date, for example 24.11.2026.")
+        return None

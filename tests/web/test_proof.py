@@ -1,0 +1,84 @@
+"""Erasing at once, and proving that something is gone, on the pages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+from archive.archive import Archive
+from tests.clock import Clock
+from tests.web.visitor import Visitor
+
+
+def test_data_protection_erases_a_private_call_and_is_told_both_dates(
+    person: Callable[..., Visitor], call: dict[str, Any], archive: Archive
+) -> None:
+    dpo = person("dpo")
+    path = f"/recordings/{call['id']}"
+    dpo.get(path)
+    assert "Poista tallenne heti" in dpo.page
+    dpo.submit(f"{path}/erasure", reason="private")
+    assert "Vahvista" in dpo.page  # not without being sure
+    dpo.get(path)
+    dpo.submit(f"{path}/erasure", reason="private", sure="1")
+    assert "Tallenne poistettiin" in dpo.page
+    assert "ti 24.11.2026" in dpo.page and "ti 29.12.2026" in dpo.page
+    assert dpo.client.get(path).status_code == 404
+    assert list(archive.store.list("recordings/")) == []
+    dpo.get("/expiry/proof")
+    assert call["id"] in dpo.page and "ti 29.12.2026" in dpo.page
+
+
+def test_whoever_may_not_erase_is_neither_offered_it_nor_obeyed(
+    agent: Visitor, call: dict[str, Any]
+) -> None:
+    path = f"/recordings/{call['id']}"
+    agent.get(path)
+    assert "Poista tallenne heti" not in agent.page
+    assert agent.post(f"{path}/erasure", reason="private", sure="1").status_code == 403
+    assert agent.client.get(path).status_code == 200
+
+
+def test_a_held_recording_is_not_erased_and_the_page_says_why(
+    person: Callable[..., Visitor], call: dict[str, Any]
+) -> None:
+    dpo = person("dpo")
+    path = f"/recordings/{call['id']}"
+    dpo.get(path)
+    dpo.submit(f"{path}/restriction", reason="oikaisu kesken")
+    dpo.submit(f"{path}/erasure", reason="art17", sure="1")
+    assert "Pura se ensin" in dpo.page
+    assert dpo.client.get(path).status_code == 200
+
+
+def test_the_page_proves_what_is_gone_and_nothing_else(
+    admin: Visitor, call: dict[str, Any], archive: Archive, clock: Clock
+) -> None:
+    admin.get("/expiry")
+    (address,) = admin.links(r"^/expiry/proof$")
+    admin.get(address)
+    admin.submit("/expiry/proof", id="0401234567")
+    assert "Tämä ei ole tallenteen tunniste" in admin.page
+    for id in (call["id"], str(uuid4())):  # what is alive answers like what never was
+        admin.submit("/expiry/proof", id=id)
+        assert "ei ole ollut, tai poistoa ei ole todistettu" in admin.page
+    clock.advance(timedelta(days=366))
+    archive.expire()
+    admin.log_in("admin")
+    admin.get("/expiry/proof")
+    admin.submit("/expiry/proof", id=call["id"])
+    assert "Tallenne on poissa" in admin.page
+    assert len(re.findall("kunnossa", admin.page)) == 5
+
+
+def test_proofs_are_shown_to_data_protection_and_administration_alone(
+    agent: Visitor, complaints: Visitor
+) -> None:
+    for visitor in (agent, complaints):
+        visitor.get("/expiry")
+        assert visitor.links(r"^/expiry/proof$") == []
+        assert visitor.client.get("/expiry/proof").status_code == 403
+        assert visitor.post("/expiry/proof", id=str(uuid4())).status_code == 403
