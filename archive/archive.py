@@ -35,6 +35,7 @@ from archive import (
     permissions,
     proving,
     retention,
+    ruling,
     seal,
     staff,
 )
@@ -77,6 +78,7 @@ from archive.model import (
 from archive.notices import Notice
 from archive.proving import Proof
 from archive.reception import Reception, complete_descriptor
+from archive.ruling import Preview
 from archive.search import Index
 from archive.staff import Colleague
 from archive.storage import Store
@@ -136,8 +138,13 @@ class Archive:
         self.vault = Vault(keys=keys, store=store, cache_s=config.key_cache_s)
         self._rules = intake.Rules(customer_pattern=config.customer_pattern)
         self._reception = Reception(
-            vault=self.vault, engine=engine, max_bytes=lambda: self.config.max_bytes, now=now
+            vault=self.vault,
+            engine=engine,
+            max_bytes=lambda: self.config.max_bytes,
+            now=now,
+            rules=lambda: ruling.rules_of(self.config),
         )
+        ruling.rules_of(config)  # a wrong setting stops the start
         self._means = expiry.Means(
             vault=self.vault,
             engine=engine,
@@ -1136,6 +1143,35 @@ class Archive:
         permissions.require_proof(actor)
         with reading(self.engine) as connection:
             return journal.listed(connection, since=self.now() - timedelta(days=days))
+
+    def preview_rules(self, actor: Actor) -> Preview:
+        """What applying today's rules to what is stored would change: how many, and from when."""
+        permissions.require(actor, Scope.ADMIN)
+        return ruling.preview(self.engine, ruling.rules_of(self.config), now=self.now())
+
+    def apply_rules(self, actor: Actor, *, progress: Callable[[int], None]) -> ruling.Applied:
+        """Brings what is stored under today's rules; resumable.
+
+        Nothing is kept longer than its year, and what is over stays over. What is over by its
+        new rule leaves the index too. CatalogueUnavailable, StoreUnavailable.
+        """
+        permissions.require(actor, Scope.ADMIN)
+        done = ruling.apply(
+            self.vault,
+            self.engine,
+            actor,
+            ruling.rules_of(self.config),
+            now=self.now,
+            progress=progress,
+        )
+        with reading(self.engine) as connection:
+            months = catalogue.index_months(connection, done.over)
+        for month in sorted(set(months.values())):
+            try:
+                self.index.remove([id for id in months if months[id] == month], month=month)
+            except IndexDamaged as error:
+                self._note_damage(error)
+        return done
 
     def expiry_calendar(
         self,

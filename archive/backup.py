@@ -137,7 +137,7 @@ def _run(
     outcome = _mirror(means, folder / OBJECTS, progress)
     step("mirrored")
     backups.write_root_copy(means.keys.root)
-    _make_coming_keys(means.keys, now)
+    _make_coming_keys(means.keys, retention.rules(means.config.retention).periods(), now)
     keys = backups.write(folder / KEYS)
     step("keys")
     manifest = {
@@ -157,14 +157,16 @@ def _run(
     return Made(target, manifest)
 
 
-def _make_coming_keys(keys: KeysDirectory, now: datetime) -> None:
+def _make_coming_keys(keys: KeysDirectory, periods: set[int | None], now: datetime) -> None:
     """The keys that arrivals of the next days will be sealed under, so that they are backed up.
 
     Where the keys are lost and the store is not, a backup of some days ago opens those too.
     """
     for days in range(COMING_DAYS + 1):
-        expires_at = retention.expires_at(now + timedelta(days=days))
-        keys.ensure(f"cohort/{retention.cohort_of(expires_at).isoformat()}")
+        at = now + timedelta(days=days)
+        for period in periods:
+            cohort = retention.cohort_of(retention.kept_until(at, at, period))
+            keys.ensure(f"cohort/{cohort.isoformat()}")
 
 
 def installation(keys: KeysDirectory) -> str:

@@ -31,13 +31,15 @@ def verify_all(
     backups: Sequence[Path] = (),
     public: bytes | None = None,
     heads: Sequence[str] = (),
+    bundle: Bundle | None = None,
 ) -> tuple[int, list[str]]:
     """Number of certificates in the store, and what is wrong with any of them or their order.
 
     `backups` are folders that may know of certificates that the store no longer has, `heads`
-    digests that somebody noted; `public` another key than this archive's own.
+    digests that somebody noted; `public` another key than this archive's own; `bundle` what the
+    store has, where it was read already.
     """
-    bundle = collect(vault)
+    bundle = bundle or collect(vault)
     own = public or public_key(vault)
     known = dict.fromkeys(heads, "your note")
     for folder in backups:

@@ -68,6 +68,12 @@ def _work(assembly: Assembly) -> Iterator[Finding]:
         )
     else:
         yield Finding("ok", f"last expiry run {last:%Y-%m-%d %H:%M} UTC")
+    if last is not None and last > now + timedelta(minutes=5):
+        yield Finding(
+            "BAD",
+            "the clock is earlier than the last expiry run; nothing is erased until it is right",
+            "Set the clock of this host.",
+        )
     if drift > timedelta(minutes=2):
         yield Finding("BAD", f"clocks differ by {drift}", "Set the clock of host and database.")
 

@@ -44,6 +44,7 @@ from archive.keys import open_keys
 from archive.model import Kind, Purpose, Scope
 from archive.permissions import GROUPS
 from archive.recovery import KeyBackup, PrivateKey
+from archive.ruling import Preview
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -340,7 +341,7 @@ def _moment(text: str | None) -> datetime | None:
 
 
 @cli.command()
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--dry-run", is_flag=True, help="Only say what would go, now and each coming day.")
 @click.option("--json", "as_json", is_flag=True)
 @_with_archive
 def expire(assembly: Assembly, dry_run: bool, as_json: bool) -> None:
@@ -354,6 +355,9 @@ def expire(assembly: Assembly, dry_run: bool, as_json: bool) -> None:
             f"failed {len(done['failed'])}; days closed: "
             + (", ".join(done["cohorts_closed"]) or "none")
         )
+        for night in done.get("coming", ()):
+            kept = f", {night['held']} held stay" if night["held"] else ""
+            click.echo(f"  {night['day']}: {night['due']} will be destroyed{kept}")
     sys.exit(1 if done["failed"] else 0)
 
 
@@ -799,6 +803,61 @@ def _stages() -> Iterator[Callable[[str, int, int], None]]:
     yield progress
     if interactive:
         click.echo("", err=True)
+
+
+# -- retention ------------------------------------------------------------------------
+
+
+@cli.group(name="retention")
+def retention_group() -> None:
+    """Periods shorter than the year (ARCHIVE_RETENTION), and what is stored already."""
+
+
+@retention_group.command(name="preview")
+@click.option("--json", "as_json", is_flag=True)
+@_with_archive
+def retention_preview(assembly: Assembly, as_json: bool) -> None:
+    """Say what applying today's rules to what is stored would change: how many, and from when.
+
+    Changes nothing. Ends with 1 where there is something to apply.
+    """
+    found = assembly.archive.preview_rules(SYSTEM)
+    click.echo(json.dumps(found.as_json()) if as_json else "\n".join(_rules_in_words(found)))
+    sys.exit(1 if found.changes else 0)
+
+
+@retention_group.command(name="apply")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_with_archive
+def retention_apply(assembly: Assembly, yes: bool) -> None:
+    """Bring what is stored under today's rules; run it again where it broke off.
+
+    What is over by its new rule is unreachable at once and destroyed next night. Nothing is kept
+    longer than its year, and nothing that is over comes back.
+    """
+    found = assembly.archive.preview_rules(SYSTEM)
+    click.echo("\n".join(_rules_in_words(found)))
+    if not found.changes:
+        return
+    if not yes:
+        click.confirm(f"Change when {found.changes} recordings end?", abort=True)
+    with _counting("Moved") as progress:
+        done = assembly.archive.apply_rules(SYSTEM, progress=progress)
+    click.echo(f"{done.shorter} end earlier, {done.longer} later")
+    for id in done.left:
+        click.echo(f"  {id}: its key is gone, it stays as it is", err=True)
+    sys.exit(1 if done.left else 0)
+
+
+def _rules_in_words(found: Preview) -> Iterator[str]:
+    yield f"{found.recordings} recordings; {found.changes} of them would end on another day"
+    for share in found.rules:
+        period = f"{share.days} days" if share.days else "one year"
+        first = f", the first on {share.first}" if share.first else ""
+        yield (
+            f"{share.rule or 'everything else'} ({period}): {share.shorter} earlier, "
+            f"{share.longer} later{first}; {share.over} are over at once, {share.held} of them held"
+        )
 
 
 # -- proofs and settings ---------------------------------------------------------------

@@ -140,6 +140,12 @@ class Config:
     backup_days: int = setting(
         35, "how long dumps and key backups are kept, days, at most 35", _positive
     )
+    retention: tuple[str, ...] = setting(
+        (),
+        "periods shorter than a year: line:NAME=DAYS, kind:call=DAYS or kind:email=DAYS; a line's "
+        "goes first; see `archive retention preview`",
+        _words,
+    )
     root_provider: str = setting(
         "file",
         "where the next root key is made: file, pkcs11 (a token), transit (Vault or OpenBao)",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Engine
@@ -33,8 +33,46 @@ def apply(
     data_key = vault.data_key(recording)
     descriptor = replace(vault.descriptor(recording, key=data_key), **values)
     moved = _moved(recording, descriptor, occurred_at, now=now)
-    seq = recording.envelope_seq + 1
     cohort = retention.cohort_of(moved.expires_at)
+    return _move(
+        vault, engine, recording, moved, descriptor, data_key, cohort=cohort, reindex=True, now=now
+    )
+
+
+def keep_for(
+    vault: Vault, engine: Engine, recording: Recording, days: int | None, *, now: datetime
+) -> Recording:
+    """The recording under a rule of so many days (None: the year), moved to its new day.
+
+    One that is over by the new rule goes to today's cohort, which is destroyed tonight. One that
+    is over already stays as it is: no rule brings anything back.
+    """
+    if recording.past_its_year(now):
+        return recording
+    data_key = vault.data_key(recording)
+    descriptor = replace(vault.descriptor(recording, key=data_key), keep_days=days)
+    expires = retention.kept_until(recording.occurred_at, recording.received_at, days)
+    moved = replace(recording, expires_at=expires)
+    cohort = max(retention.cohort_of(expires), retention.local(now).date())
+    return _move(
+        vault, engine, recording, moved, descriptor, data_key, cohort=cohort, reindex=False, now=now
+    )
+
+
+def _move(
+    vault: Vault,
+    engine: Engine,
+    recording: Recording,
+    moved: Recording,
+    descriptor: Descriptor,
+    data_key: bytes,
+    *,
+    cohort: date,
+    reindex: bool,
+    now: datetime,
+) -> Recording:
+    """A further envelope with the descriptor, wrapped for the cohort; then the row."""
+    seq = recording.envelope_seq + 1
     if cohort != recording.cohort and vault.keys.is_destroyed(f"cohort/{cohort.isoformat()}"):
         raise CohortClosed(day=cohort)
     descriptor = replace(descriptor, occurred_at=moved.occurred_at)
@@ -66,8 +104,7 @@ def apply(
             descriptor=sealed,
             envelope_seq=seq,
             envelope_key=stored.key,
-            index_due=True,
-            index_next_at=now,
+            **({"index_due": True, "index_next_at": now} if reindex else {}),
         )
         changed = catalogue.get(connection, recording.id)
     if recording.envelope_key is not None:
@@ -87,7 +124,7 @@ def _moved(
     if occurred_at is None:
         return recording
     contact, _ = retention.contact_time(occurred_at, descriptor.received_at)
-    expires = retention.cap_expiry(retention.expires_at(contact), descriptor.received_at)
+    expires = retention.kept_until(contact, descriptor.received_at, descriptor.keep_days)
     if expires <= now:
         raise OlderThanRetention()
     return replace(recording, occurred_at=contact, expires_at=expires)

@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Engine, text
 
-from archive import audit, catalogue, holds, journal, proofs, retention
+from archive import audit, catalogue, holds, housekeeping, journal, proofs, retention
 from archive.config import Config
 from archive.db import transaction
 from archive.errors import (
@@ -318,6 +318,7 @@ def _finish(
     # The certificate is durable in the store before the run is called finished.
     _keep(means.vault, run_id, certificate, ids)
     with transaction(means.engine) as connection:
+        housekeeping.tidy(connection, now=now)
         connection.execute(
             text("""update expiry_run set finished_at = :now, certificate = cast(:c as jsonb)
                 where run = :run"""),
@@ -465,7 +466,22 @@ def _preview(connection: Connection, now: datetime) -> dict[str, Any]:
         "failed": [],
         "cohorts_closed": [day.isoformat() for day in days],
         "certificate": None,
+        "coming": _coming(connection, now),
     }
+
+
+def _coming(connection: Connection, now: datetime) -> list[dict[str, Any]]:
+    """What goes in each coming night by its day, tonight's first; `held` of each day stays."""
+    rows = connection.execute(
+        text("""select day, count(*) filter (where not kept) as due,
+                count(*) filter (where kept) as held
+            from (select cohort as day,
+                    exists (select from hold where recording_id = recording.id) as kept
+                from recording where expires_at > :now) as live
+            group by day order by day"""),
+        {"now": now},
+    )
+    return [{"day": row.day.isoformat(), "due": row.due, "held": row.held} for row in rows]
 
 
 def last_finished(connection: Connection) -> datetime | None:

@@ -172,6 +172,11 @@ def stored(vault: Vault) -> Iterator[Erasure]:
     bundle = proofs.Bundle()
     for each in vault.store.list(PREFIX):
         bundle.add(each.key, b"".join(vault.store.stream(each.key)))
+    yield from valid(bundle, public)
+
+
+def valid(bundle: proofs.Bundle, public: bytes) -> Iterator[Erasure]:
+    """The entries of those that were read whose signature holds."""
     for name, entry in sorted(bundle.erasures.items()):
         if entry is not None and not list(proofs.erasure_problems(name, entry, public)):
             yield _decoded(entry)

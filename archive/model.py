@@ -104,6 +104,7 @@ class Descriptor:
     raw: Mapping[str, Any] = field(default_factory=dict)
     given_occurred_at: str | None = None
     warnings: tuple[str, ...] = ()
+    keep_days: int | None = None  # a rule shorter than the year, that it is kept under
 
 
 @dataclass(frozen=True, slots=True)

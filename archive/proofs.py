@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from archive.errors import BadRequest
 
-CERTIFICATES, ERASURES = "certificates/", "erasures/"
+CERTIFICATES, ERASURES = "certificates/", "journal/"
 _UNSIGNED = frozenset({"signature", "public_key"})
 
 

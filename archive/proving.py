@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from archive import (
     backup,
@@ -96,7 +96,7 @@ def prove(
     bundle = certificates.collect(vault)
     public = certificates.public_key(vault)
     name = _named_in(bundle, id, public)
-    erasure = next((e for e in journal.stored(vault) if e.id == id), None)
+    erasure = next((e for e in journal.valid(bundle, public) if e.id == id), None)
     if name is None and erasure is None:
         raise NotProven(id=id)
     certificate = bundle.certificates[name] if name else None
@@ -113,8 +113,8 @@ def prove(
         size=len(bundle.lists[name] or []) if name else None,
         path=tuple(each.hex() for each in path),
         checks=(
-            _certified(vault, engine, name, backups),
-            _keys_gone(vault.keys, id, gone_at, erasure),
+            _certified(vault, engine, bundle, name, backups),
+            _keys_gone(vault.keys, id, gone_at, erasure, _day_of(engine, id)),
             _objects_gone(vault.store, id),
             _row_gone(engine, id),
             _index_gone(index, id),
@@ -133,14 +133,32 @@ def _named_in(bundle: proofs.Bundle, id: UUID, public: bytes) -> str | None:
     return None
 
 
-def _certified(vault: Vault, engine: Engine, name: str | None, backups: Sequence[Path]) -> Check:
-    count, wrong = certificates.verify_all(vault, engine, backups=backups)
+def _certified(
+    vault: Vault,
+    engine: Engine,
+    bundle: proofs.Bundle,
+    name: str | None,
+    backups: Sequence[Path],
+) -> Check:
+    count, wrong = certificates.verify_all(vault, engine, backups=backups, bundle=bundle)
     said = f"in the list of {name}" if name else "in the erasure journal; certified tonight"
     return Check("certificate", f"{count} certificates", not wrong, said, tuple(wrong[:_FEW]))
 
 
-def _keys_gone(keys: KeysDirectory, id: UUID, gone_at: datetime, erasure: Erasure | None) -> Check:
-    """No hold keeps it, and no key of a day that was over then is left.
+def _day_of(engine: Engine, id: UUID) -> str | None:
+    """The name of the key of the day it ended on, where the catalogue still knows."""
+    with reading(engine) as connection:
+        day = connection.execute(
+            text("select cohort from expired where id = :id and reason <> 'certificate'"),
+            {"id": id},
+        ).scalar()
+    return f"cohort/{day.isoformat()}" if day else None
+
+
+def _keys_gone(
+    keys: KeysDirectory, id: UUID, gone_at: datetime, erasure: Erasure | None, own: str | None
+) -> Check:
+    """No hold keeps it, and no key of a day that was over then, or of its own day, is left.
 
     The key of an early erased recording's day lives on for the others of that day: its own data
     key was wrapped in its row and envelope alone, and those are looked for elsewhere.
@@ -150,7 +168,9 @@ def _keys_gone(keys: KeysDirectory, id: UUID, gone_at: datetime, erasure: Erasur
         said = f"its own key went with row and envelope; the key of {erasure.cohort} lives on"
         return Check("keys", str(keys.path), not left, said, tuple(left))
     today = retention.local(gone_at).date()
-    over = [name for name in keys.names("cohort") if keybackup.is_over(name, today=today)]
+    over = [
+        name for name in keys.names("cohort") if keybackup.is_over(name, today=today) or name == own
+    ]
     said = f"no key of a day before {today} is left, and none of a hold on it"
     return Check("keys", str(keys.path), not left and not over, said, (*left, *over[:_FEW]))
 

@@ -209,8 +209,8 @@ def _recording(
     sha256, length = _trailer(vault, data_key, envelope, original)
     sealed = seal.unseal(data_key, seal.descriptor_context(id, latest.seq), latest.descriptor)
     descriptor = complete(decode_descriptor(sealed), sha256.hex(), length)
-    expires = retention.cap_expiry(
-        retention.expires_at(descriptor.occurred_at), descriptor.received_at
+    expires = retention.kept_until(
+        descriptor.occurred_at, descriptor.received_at, descriptor.keep_days
     )
     return Recording(
         id=id,

@@ -44,21 +44,23 @@ class Reception:
         engine: Engine,
         max_bytes: Callable[[], int],
         now: Callable[[], datetime],
+        rules: Callable[[], retention.Rules] = retention.Rules,
     ) -> None:
         self._vault = vault
         self._engine = engine
         self._max_bytes = max_bytes
         self._now = now
+        self._rules = rules
         self._cohorts_made: set[date] = set()
         self._repeating: set[str] = set()  # sources whose last email was known already
         self._in_doubt = True  # whether the catalogue was away when it was last spoken to
 
     def receive(self, actor: Actor, checked: intake.Intake, content: seal.Readable) -> Receipt:
         """Stores what was checked, or says what it already is; see `Archive.receive_call`."""
-        descriptor = checked.descriptor
+        descriptor = self._under_its_rule(checked.descriptor)
         self._may_deliver(actor, descriptor)
         warnings = tuple((w.field, w.expected) for w in checked.warnings)
-        if retention.too_old(descriptor.occurred_at, self._now()):
+        if _kept_until(descriptor) <= self._now():
             self._refused(descriptor.source, "older-than-retention")
             raise OlderThanRetention()
         known = self._known(descriptor) if self._asks_first(descriptor) else None
@@ -80,6 +82,11 @@ class Reception:
         if not descriptor.source_ref:
             return False
         return descriptor.kind is Kind.CALL or descriptor.source in self._repeating
+
+    def _under_its_rule(self, descriptor: Descriptor) -> Descriptor:
+        """With the period of today's rules: it is kept under that one until it is changed."""
+        days = self._rules().days(kind=descriptor.kind.value, line=descriptor.line)
+        return replace(descriptor, keep_days=days) if days is not None else descriptor
 
     def _may_deliver(self, actor: Actor, descriptor: Descriptor) -> None:
         if actor.source is not None and descriptor.source != actor.source:
@@ -106,7 +113,7 @@ class Reception:
         warnings: tuple[tuple[str, str], ...],
     ) -> Receipt:
         id = uuid4()
-        expires_at = retention.expires_at(descriptor.occurred_at)
+        expires_at = _kept_until(descriptor)
         cohort = retention.cohort_of(expires_at)
         try:
             data_key, wrapped = self._vault.new_data_key(id, cohort)
@@ -241,6 +248,12 @@ class Reception:
     def _refused(self, source: str, reason: str) -> None:
         with transaction(self._engine) as connection:
             catalogue.count_refusal(connection, source=source, reason=reason, now=self._now())
+
+
+def _kept_until(descriptor: Descriptor) -> datetime:
+    return retention.kept_until(
+        descriptor.occurred_at, descriptor.received_at, descriptor.keep_days
+    )
 
 
 def complete_descriptor(descriptor: Descriptor, *, sha256: str, length: int) -> Descriptor:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from archive import errors
+from archive import errors, periods
 from archive.api.openapi import document
 from archive.cli import cli
 from archive.config import describe_settings
@@ -105,6 +105,45 @@ def routes() -> str:
     return _NOTE + "\n".join(lines) + "\n"
 
 
+def retention() -> str:
+    """docs/retention.md."""
+    lines = [
+        "# How long everything is kept",
+        "",
+        "Everything that the archive keeps anywhere, and what ends it. Recordings end with their "
+        "year (a shorter rule or a hold apart); nothing about a person outlives them but what is "
+        "named here. Logs, metrics and names of objects carry random ids, dates and codes only.",
+        "",
+        "## Tables of the catalogue",
+        "",
+        "| table | what | kept | what ends it | of people |",
+        "|---|---|---|---|---|",
+    ]
+    for kept in periods.TABLES:
+        people = "; ".join(
+            f"{', '.join(f'`{column}`' for column in group.split())}: {what}"
+            for group, what in kept.personal.items()
+        )
+        lines.append(f"| `{kept.name}` | {kept.what} | {kept.period} | {kept.ends} | {people} |")
+    for title, things in (
+        ("Objects in the store", periods.OBJECTS),
+        ("Keys", periods.KEYS),
+        ("Files of the home", periods.FILES),
+        ("A backup", periods.BACKUPS),
+        ("Metrics", periods.METRICS),
+        ("Cookies", periods.COOKIES),
+    ):
+        lines += [
+            "",
+            f"## {title}",
+            "",
+            "| name | what | kept | what ends it |",
+            "|---|---|---|---|",
+        ]
+        lines += [f"| `{k.name}` | {k.what} | {k.period} | {k.ends} |" for k in things]
+    return _NOTE + "\n".join(lines) + "\n"
+
+
 def _code(value: object) -> str:
     return f"`{_cell(str(value))}`" if value not in {None, ""} else ""
 
@@ -118,6 +157,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "errors.md": error_list,
     "commands.md": commands,
     "interface.md": routes,
+    "retention.md": retention,
 }
 
 

@@ -7,11 +7,14 @@ always an argument. Sources: privacy notice, section 6 (one year); Act 150/1930 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 HELSINKI = ZoneInfo("Europe/Helsinki")
 EARLIEST_CONTACT = datetime(2000, 1, 1, tzinfo=HELSINKI).astimezone(UTC)
+LONGEST_DAYS = 365  # of a rule; what has none ends with its year
 _LEAST = timedelta(microseconds=1)
 
 
@@ -51,6 +54,53 @@ def _year_later(day: date) -> date:
         return day.replace(year=day.year + 1)
     except ValueError:
         return date(day.year + 1, 2, 28)
+
+
+def kept_until(occurred_at: datetime, arrival: datetime, days: int | None) -> datetime:
+    """The instant, aware and in UTC, from which a recording under a rule is no longer kept.
+
+    `days` None: a year after the contact. Else to the end of the day (Helsinki) that many days
+    after the contact, and never longer than the year; nor, for a contact time that was corrected,
+    than a year after arrival.
+    """
+    year = cap_expiry(expires_at(occurred_at), arrival)
+    if days is None:
+        return year
+    last = local(occurred_at).date() + timedelta(days=days + 1)
+    return min(year, resolve_local(datetime.combine(last, time())) - _LEAST)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Periods shorter than the year, in days: of a line or mailbox, and of a kind ("call")."""
+
+    lines: Mapping[str, int] = field(default_factory=dict)
+    kinds: Mapping[str, int] = field(default_factory=dict)
+
+    def days(self, *, kind: str, line: str) -> int | None:
+        """The line's period, else the kind's, else None: a year."""
+        return self.lines.get(line, self.kinds.get(kind))
+
+    def periods(self) -> set[int | None]:
+        """Every period that there is, the year (None) among them."""
+        return {None, *self.lines.values(), *self.kinds.values()}
+
+
+def rules(words: Iterable[str]) -> Rules:
+    """Rules written as "line:NAME=DAYS" and "kind:call=DAYS". ValueError says what is wrong."""
+    found: dict[str, dict[str, int]] = {"line": {}, "kind": {}}
+    for word in words:
+        what, _, rest = word.partition(":")
+        name, _, days = rest.rpartition("=")
+        if what not in found or not name or not days.isascii() or not days.isdigit():
+            raise ValueError("expected line:NAME=DAYS or kind:call=DAYS")
+        if what == "kind" and name not in {"call", "email"}:
+            raise ValueError("expected kind:call or kind:email")
+        if not 1 <= int(days) <= LONGEST_DAYS:
+            raise ValueError(f"expected 1 to {LONGEST_DAYS} days; a year is the longest")
+        if found[what].setdefault(name, int(days)) != int(days):
+            raise ValueError(f"two periods for the same {what}")
+    return Rules(lines=found["line"], kinds=found["kind"])
 
 
 def cohort_of(expires_at: datetime) -> date:

@@ -54,7 +54,7 @@ def test_an_erasure_is_in_the_store_and_in_each_backup_before_the_next_backup(
     (tmp_path / "second").rename(tmp_path / "unmounted")
     erased = archive.erase(READER, gone.id, reason="art17")
     assert (erased.at, erased.reason) == (clock(), "art17")
-    (entry,) = archive.store.list("erasures/")
+    (entry,) = archive.store.list("journal/")
     assert str(gone.id) in entry.key
     copy = backup.object_path(folder / backup.OBJECTS, entry.key)
     assert copy.read_bytes() == b"".join(archive.store.stream(entry.key))
@@ -70,7 +70,7 @@ def test_an_entry_says_nothing_personal_and_its_reference_dies_with_the_day(
 ) -> None:
     gone = deliver(archive, "viite-0401234567", days_ago=364, caller="+358401234567")
     archive.erase(READER, gone.id, reason="private")
-    (entry,) = archive.store.list("erasures/")
+    (entry,) = archive.store.list("journal/")
     content = b"".join(archive.store.stream(entry.key))
     assert b"0401234567" not in content
     assert archive.reference("pbx", "viite-0401234567").hex().encode() not in content

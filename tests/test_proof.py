@@ -283,14 +283,14 @@ def test_a_journal_entry_that_is_missing_or_forged_is_found_and_a_forged_one_era
     gone, kept = deliver(archive, "1"), deliver(archive, "2")
     archive.erase(READER, gone.id, reason="private")
     assert certificates.verify_all(archive.vault, archive.engine)[1] == []
-    (entry,) = archive.store.list("erasures/")
+    (entry,) = archive.store.list("journal/")
     content = b"".join(archive.store.stream(entry.key))
     forged = changed(content, OTHER_SEED, id=str(kept.id))
     archive.store.put_bytes(entry.key.replace(str(gone.id), str(kept.id)), forged)
     assert [erasure.id for erasure in journal.stored(archive.vault)] == [gone.id]
     _, wrong = certificates.verify_all(archive.vault, archive.engine)
     assert any("signature" in problem for problem in wrong)
-    archive.store.delete([each.key for each in list(archive.store.list("erasures/"))])
+    archive.store.delete([each.key for each in list(archive.store.list("journal/"))])
     _, wrong = certificates.verify_all(archive.vault, archive.engine)
     assert wrong == [f"erasure of {gone.id}: its journal entry is missing"]
 
@@ -387,6 +387,19 @@ def test_whatever_is_left_of_a_recording_is_named(
     assert bad() == {"keys": (f"cohort/{day}",)}
 
 
+def test_what_was_destroyed_within_its_day_is_proven_when_the_days_key_is_gone(
+    archive: Archive, clock: Clock
+) -> None:
+    gone = deliver(archive, "1", days_ago=364)
+    clock.advance(timedelta(days=1, hours=1))  # past its year, the day is not over
+    assert archive.expire()["destroyed"] == 1
+    (left,) = [check for check in archive.prove_expired(SYSTEM, gone.id).checks if not check.good]
+    assert (left.what, left.left) == ("keys", (f"cohort/{clock().date()}",))
+    clock.advance(timedelta(days=1))
+    archive.expire()
+    assert archive.prove_expired(SYSTEM, gone.id).good
+
+
 def test_an_early_erasure_is_proven_at_once_by_the_journal_and_next_night_by_a_certificate(
     archive: Archive, clock: Clock, private: PrivateKey, folder: Path
 ) -> None:
@@ -418,8 +431,9 @@ def test_proofs_are_for_data_protection_and_administration(archive: Archive) -> 
 # -- the commands, and the page for outsiders ------------------------------------------
 
 
-def command(archive: Archive, *words: str) -> Any:
+def command(archive: Archive, *words: str, **more: str) -> Any:
     settings = {k: v for k, v in environment(archive.config).items() if k.startswith("ARCHIVE_")}
+    settings |= more
     return CliRunner().invoke(cli.cli, words, env=settings)
 
 

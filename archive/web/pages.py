@@ -29,6 +29,7 @@ from archive.web import (
     notices,
     proof,
     recording,
+    rules,
     search,
     show,
     verify,
@@ -47,6 +48,7 @@ BLUEPRINTS = (
     auditing.pages,
     proof.pages,
     admin.pages,
+    rules.pages,
 )
 
 

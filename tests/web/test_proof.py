@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -72,6 +73,19 @@ def test_the_page_proves_what_is_gone_and_nothing_else(
     admin.submit("/expiry/proof", id=call["id"])
     assert "Tallenne on poissa" in admin.page
     assert len(re.findall("kunnossa", admin.page)) == 5
+
+
+def test_the_administrator_sees_what_a_changed_rule_would_do(
+    admin: Visitor, agent: Visitor, call: dict[str, Any], archive: Archive
+) -> None:
+    admin.get("/admin")
+    (address,) = admin.links(r"^/admin/retention$")
+    admin.get(address)
+    assert "Tallennetut noudattavat nykyisiä sääntöjä" in admin.page
+    archive.config = replace(archive.config, retention=("kind:call=90",))
+    admin.get(address)
+    assert "Säännöt poikkeavat" in admin.page and "kind:call" in admin.page
+    assert agent.client.get(address).status_code == 403
 
 
 def test_proofs_are_shown_to_data_protection_and_administration_alone(

@@ -53,7 +53,7 @@ create index complaint_case_open on complaint_case (due_on) where closed_at is n
 -- A note or a mark. With a recording it is sealed under its data key and goes with it.
 create table case_note (
     id uuid primary key,
-    case_number text not null references complaint_case,
+    case_number text not null references complaint_case on delete cascade,
     recording_id uuid references recording on delete cascade,
     kind text not null check (kind in ('note', 'mark', 'closing', 'reopening', 'handing-over')),
     by text not null,

@@ -1,0 +1,174 @@
+"""How long everything is kept: every table, object, key, log, figure and cookie. Data only.
+
+docs/retention.md is made from it. Tests hold it against the real tables with their columns, the
+objects of a lived-through year, the keys directory, the log files, the metrics and the cookies:
+what is added without a line here fails them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from archive.housekeeping import CLOSED_CASES_YEARS, COUNTS, FORMER_PEOPLE, FORMER_TOKENS
+
+YEAR = "a year from the contact or its shorter rule, or until its holds end"
+GOOD = "as long as the archive"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One thing: what it is, how long it is kept, and what ends it.
+
+    Of a table, `personal` are the columns with data of people, each group with what it says, and
+    `plain` the columns of text or bytes that hold none.
+    """
+
+    name: str
+    what: str
+    period: str
+    ends: str
+    personal: dict[str, str] = field(default_factory=dict)
+    plain: str = ""
+
+    def columns(self) -> set[str]:
+        """Every column that is spoken for."""
+        return {column for group in (*self.personal, self.plain) for column in group.split()}
+
+
+TABLES = (
+    Kept("recording", "one row a call or email", YEAR, "the nightly run deletes the row",
+         {"descriptor description": "who, about what, what was said; sealed under a key of its own",
+          "wrapped_key": "that key, wrapped under the day's; opens nothing after its night",
+          "reference": "the source's reference, as a keyed digest",
+          "source line direction": "on which line somebody called; of whom only when unsealed"},
+         "kind state object_key object_version envelope_key index_month error_code"),
+    Kept("rendition", "playback, waveform: where they lie", YEAR, "with its recording",
+         plain="name object_key object_version media_type"),
+    Kept("hold", "what outlives its year, and why", "until released and the days of grace are over",
+         "the nightly run deletes row, envelope and key",
+         {"terms": "the reason, sealed under the recording's key",
+          "wrapped": "that key under the hold's key", "owner requested_by": "users' ids"},
+         "case_number key object_key"),
+    Kept("case_recording", "which recordings a case looks at", YEAR, "with its recording",
+         {"added_by": "a user's id"}, "case_number"),
+    Kept("complaint_case", "complaint cases",
+         f"{CLOSED_CASES_YEARS} years after they were closed", "the nightly run deletes the row",
+         {"about": "subject and customer, sealed; its key is destroyed ARCHIVE_CASE_DAYS after the "
+          "closing", "owner opened_by closed_by close_requested_by": "users' ids"}, "number"),
+    Kept("case_note", "notes and marks in complaint cases",
+         "ARCHIVE_CASE_DAYS after the closing, or as long as the recording they are about",
+         "the key of the case is destroyed, the rows deleted; or with the recording",
+         {"sealed": "what was noted, sealed under the case's or the recording's key",
+          "by": "a user's id"}, "case_number kind"),
+    Kept("notice", "what people are told: ids, case numbers, days", "90 days, as long as the user",
+         "the worker deletes the row", plain="kind key case_number"),
+    Kept("outgoing_mail", "mails on their way, without an address", "until sent, 5 days at most",
+         "the worker deletes the row", plain="subject body error_code"),
+    Kept("erased_reference", "what was erased early is not stored again",
+         "until its year would have been over", "the nightly run deletes the row",
+         {"reference": "the source's reference, as a keyed digest"}),
+    Kept("erasure", "the journal of early erasures", GOOD, "never: it is the proof",
+         {"reference": "sealed under the key of its day, unreadable after that night"}, "reason"),
+    Kept("expired", "which recordings a run destroyed", GOOD, "never: random ids, it is the proof",
+         plain="reason"),
+    Kept("expiry_run", "runs and their certificates", GOOD, "never: it is the proof",
+         plain="certificate"),
+    Kept("cohort", "days, and when each was closed", GOOD, "never: dates only"),
+    Kept("refusal", "how many deliveries were refused, by source and day",
+         f"{COUNTS.days} days", "the nightly run deletes the row", plain="source reason"),
+    Kept("opening", "addresses that players play from", "15 minutes after the last use, and a day",
+         "the worker deletes the row", {"actor_id session": "who opened it"},
+         "token_digest rendition purpose case_number"),
+    Kept("audit_event", "who did what, when, for which purpose", GOOD,
+         "never: it is append-only and chained; ids of recordings lead nowhere after their year",
+         {"actor_id": "a user's id", "detail": "names of fields, numbers, ids; never content"},
+         "actor_kind verb purpose case_number hash"),
+    Kept("person", "people who log in", f"{FORMER_PEOPLE.days} days after they were disabled",
+         "the nightly run takes name, password and address away; the id stays for the audit log",
+         {"name password_hash": "the log-in name, and argon2id of the password",
+          "email": "where notices are mailed to, if the person said so"}, "group lines"),
+    Kept("session", "log-ins", "30 minutes unused, 10 hours at most",
+         "deleted at the next request of anybody", {"token_digest": "SHA-256 of the cookie"},
+         "csrf language"),
+    Kept("kept_view", "searches as their persons go through them", "as long as the session",
+         "deleted with it", {"sealed": "what was searched for, sealed"}, "token session_digest"),
+    Kept("login_attempt", "failed log-ins, for throttling", "15 minutes",
+         "deleted at the next request of anybody", {"key": "keyed digest of a name or address"}),
+    Kept("one_time_login", "one-time logins", "30 minutes",
+         "deleted at the next request of anybody", plain="token_digest"),
+    Kept("machine_token", "tokens of machines",
+         f"{FORMER_TOKENS.days} days after they were revoked or ran out",
+         "the nightly run deletes the row", plain="token_digest name scopes source lines purposes"),
+    Kept("installation", "notes for the worker: months of the index to be made anew",
+         "until they are done", "the worker deletes the row", plain="name value"),
+    Kept("alembic_version", "which version the tables have", GOOD, "never", plain="version_num"),
+)  # fmt: skip
+
+OBJECTS = (
+    Kept("recordings/", "sealed originals, renditions, later envelopes, envelopes of holds", YEAR,
+         "the nightly run deletes every version"),
+    Kept("audit/", "signed heads of the audit log: numbers and hashes", GOOD,
+         "never: it is the proof"),
+    Kept("certificates/", "certificates and lists of random ids", GOOD, "never: it is the proof"),
+    Kept("journal/", "the journal of early erasures: random ids, dates, reasons", GOOD,
+         "never: it is the proof"),
+)  # fmt: skip
+
+KEYS = (
+    Kept("cohort", "a key for each day that recordings end on", "until that day is over",
+         "the nightly run destroys it; a tombstone with the date stays"),
+    Kept("hold", "a key for each hold", "until the hold has ended",
+         "the nightly run destroys it; a tombstone with case and random id stays"),
+    Kept("case", "a key for each case", f"{CLOSED_CASES_YEARS} years after it was closed",
+         "nothing yet seals anything under one"),
+    Kept("index", "a key for each month of the index, new at each rewriting", "until rewritten",
+         "the run that rewrites the month destroys the old one"),
+    Kept("installation", "signing, references, pages", GOOD, "never"),
+    Kept("recovery", "the root key, sealed to the recovery key", "until the root key is rotated",
+         "the rotation destroys it"),
+)  # fmt: skip
+
+FILES = (
+    Kept("index/", "the search index, one sealed folder a month of contact", YEAR,
+         "the nightly run rewrites months that lost documents"),
+    Kept("log/postgres.log", "PostgreSQL: starts and stops, no statements",
+         "two runs, 16 MiB at most", "begun anew"),
+    Kept("log/seaweedfs.log", "SeaweedFS: starts and stops, object keys of failures",
+         "two runs, 16 MiB at most", "begun anew"),
+    Kept("log/web.log", "the web service: errors by code, never names, numbers or content",
+         "two runs, 16 MiB at most", "begun anew"),
+    Kept("log/worker.log", "the worker: errors by code and random ids",
+         "two runs, 16 MiB at most", "begun anew"),
+    Kept("run/", "addresses and secrets of the running parts", "while it runs",
+         "removed at the stop"),
+)  # fmt: skip
+
+BACKUPS = (
+    Kept("catalogue/", "dumps; without sessions, log-ins, openings and kept searches",
+         "ARCHIVE_BACKUP_DAYS (at most 35)",
+         "deleted by the last daily run before they are over"),
+    Kept("objects/", "copies of the objects", "as the objects, and until the next daily run",
+         "the next daily run deletes what was erased"),
+    Kept("keys/", "key backups, sealed to the recovery key",
+         "ARCHIVE_BACKUP_DAYS (at most 35)",
+         "destroyed by the last daily run before they are over"),
+)  # fmt: skip
+
+METRICS = (
+    Kept("archive_requests", "requests by route template and status", "until the process ends",
+         "in memory; how long Prometheus keeps it is its own setting"),
+    Kept("archive_request_seconds", "how long answers took, by route template",
+         "until the process ends", "in memory"),
+    Kept("archive_alarm", "which alarms ring", "until the process ends", "in memory"),
+    Kept("archive_root_age_days", "the root key's age", "until the process ends", "in memory"),
+    Kept("archive_waiting", "how many recordings wait, by step", "until the process ends",
+         "in memory"),
+)  # fmt: skip
+
+COOKIES = (
+    Kept("archive", "the session: 256 random bits (`__Host-archive` behind TLS)", "10 hours",
+         "the browser, or logging out"),
+    Kept("language", "fi or en", "a year", "the browser"),
+    Kept("notice", "a page's notice for the next page, signed",
+         "until it is shown or the browser ends", "the next page"),
+)  # fmt: skip
