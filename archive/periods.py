@@ -120,7 +120,7 @@ KEYS = (
     Kept("hold", "a key for each hold", "until the hold has ended",
          "the nightly run destroys it; a tombstone with case and random id stays"),
     Kept("case", "a key for each case", "ARCHIVE_CASE_DAYS after it was closed",
-         "nothing yet seals anything under one"),
+         "the worker destroys it; a tombstone with the number stays"),
     Kept("index", "a key for each month of the index, new at each rewriting", "until rewritten",
          "the run that rewrites the month destroys the old one"),
     Kept("installation", "signing, references, pages", GOOD, "never"),
