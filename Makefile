@@ -7,7 +7,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # Debian packages that the tests need beside Python, each with what shows that it is there (any
 # one will do): package:program,/path/of/a/file,…
-TEST_PACKAGES := chromium:chromium,chromium-browser,google-chrome softhsm2:softhsm2-util
+TEST_PACKAGES := chromium:chromium,chromium-browser,google-chrome softhsm2:softhsm2-util \
+	voikko-fi:/usr/lib/voikko/5/mor-standard \
+	libvoikko1:/usr/lib/x86_64-linux-gnu/libvoikko.so.1,/usr/lib/aarch64-linux-gnu/libvoikko.so.1
 
 PORT ?= 8080
 export ARCHIVE_CORPUS ?= ../shared/corpus

@@ -66,6 +66,7 @@ class Page:
     total: int | None = None
     facets: Mapping[str, Mapping[str, int]] | None = None
     explained: tuple[str, ...] = ()
+    rebuilding: tuple[str, ...] = ()  # months (YYYY-MM) of which not everything is found now
 
 
 @dataclass(frozen=True, slots=True)

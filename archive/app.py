@@ -129,6 +129,8 @@ def _add_health(app: Flask, archive: Archive) -> None:
     alarms = Gauge("archive_alarm", "1: it rings", ["name"], registry=registry)
     root_age = Gauge("archive_root_age_days", "Age of the root key", registry=registry)
     waiting = Gauge("archive_waiting", "Recordings waiting, by step", ["step"], registry=registry)
+    months = Gauge("archive_index_months", "Index months held open", registry=registry)
+    memory = Gauge("archive_index_memory_bytes", "Memory of open index months", registry=registry)
 
     @app.before_request
     def _begin() -> None:
@@ -163,6 +165,9 @@ def _add_health(app: Flask, archive: Archive) -> None:
         """Prometheus, to allowed addresses."""
         if not _allowed(request.remote_addr, archive.config.metrics_allow):
             return Response(status=404)
+        opened = archive.index.opened()
+        months.set(opened.months)
+        memory.set(opened.memory_bytes)
         try:
             with transaction(archive.engine) as connection:
                 for step, n in catalogue.queue_lengths(connection).items():

@@ -30,6 +30,7 @@ from archive import (
     holds,
     intake,
     journal,
+    mending,
     notices,
     openings,
     permissions,
@@ -231,14 +232,13 @@ class Archive:
         permissions.require_customer(actor, query)
         query = replace(query, lines=actor.lines)
         after = self._open_cursor(cursor, query) if cursor else None
-        try:
-            recordings, following = self._search(actor, query, limit=limit, after=after)
-            counted = self.index.count(self._live(query)) if total else None
-            told = self.index.facets(self._live(query), facets) if facets else None
-        except IndexDamaged as error:
-            self._note_damage(error)
-            raise
+        live, lacking = self._live(query), set[str]()
+        recordings, following = self._search(actor, live, lacking, limit=limit, after=after)
+        counted = self.index.count(live, lacking=lacking) if total else None
+        told = self.index.facets(live, facets, lacking=lacking) if facets else None
+        mending.note_damage(self.engine, lacking)
         with transaction(self.engine) as connection:
+            rebuilding = mending.lacking(connection, from_=live.from_, to=live.to)
             audit.append(
                 connection,
                 at=self.now(),
@@ -251,6 +251,8 @@ class Archive:
             next=self._seal_cursor(following, query) if following else None,
             total=counted,
             facets=told,
+            explained=tuple(self.index.explain(query)),
+            rebuilding=tuple(sorted(lacking.union(rebuilding))),
         )
 
     def browse(
@@ -310,14 +312,18 @@ class Archive:
         self,
         actor: Actor,
         query: Query,
+        lacking: set[str],
         *,
         limit: int,
         after: tuple[datetime, UUID] | None,
     ) -> tuple[list[Recording], tuple[datetime, UUID] | None]:
-        """Up to `limit` visible recordings, and where to go on. The catalogue has the last word."""
+        """Up to `limit` visible recordings, and where to go on. The catalogue has the last word.
+
+        Months that cannot be read are passed over and named in `lacking`.
+        """
         found: list[Recording] = []
         while len(found) <= limit:
-            hits = self.index.find(self._live(query), limit=limit + 10, after=after)
+            hits = self.index.find(query, limit=limit + 10, after=after, lacking=lacking)
             with reading(self.engine) as connection:
                 rows = catalogue.get_many(connection, [hit.id for hit in hits])
             for hit in hits:
@@ -332,36 +338,28 @@ class Archive:
         )
         return found[:limit], following
 
-    def _note_damage(self, error: IndexDamaged) -> None:
-        with transaction(self.engine) as connection:
-            catalogue.note_month(connection, "damaged", str(error.facts["month"]))
-
     def mend_index(self) -> list[str]:
         """Throws noted damaged months away and makes their recordings due again; the months."""
-        with transaction(self.engine) as connection:
-            months = catalogue.take_months(connection, "damaged")
-        for month in months:
-            self.rebuild_month(month)
-        return months
+        return mending.mend(self.engine, self.index, now=self.now())
 
     def rewrite_index(self) -> list[str]:
         """Rewrites, under fresh keys, the months that an erasure took words from.
 
-        A month takes a while (about a second for a thousand documents) and nothing is indexed
-        meanwhile, so this is for the worker when nothing waits, never for a request.
+        A month takes a while (about half a minute for 8,000 documents), so this is for the worker,
+        never for a request.
         """
         with transaction(self.engine) as connection:
-            waiting = catalogue.queue_lengths(connection)["index"]
-            months = [] if waiting else catalogue.take_months(connection, "rewrite")
+            months = catalogue.take_months(connection, "rewrite")
         for month in months:
-            self.index.rewrite(month)
+            try:
+                self.index.rewrite(month)
+            except IndexDamaged:
+                self.rebuild_month(month)
         return months
 
     def rebuild_month(self, month: str) -> None:
         """Makes one month's index anew; the other months stay searchable."""
-        self.index.drop(month)
-        with transaction(self.engine) as connection:
-            catalogue.reindex(connection, month=month, now=self.now())
+        mending.rebuild(self.engine, self.index, month, now=self.now())
 
     def _live(self, query: Query) -> Query:
         """The query narrowed to contacts whose year is not over."""
@@ -938,8 +936,8 @@ class Archive:
         for month in months.values():
             try:
                 self.index.remove([id], month=month)
-            except IndexDamaged as error:
-                self._note_damage(error)  # the month is made anew, without it
+            except IndexDamaged:
+                mending.note_damage(self.engine, [month])  # the month is made anew, without it
         return made
 
     def _place(
@@ -1170,7 +1168,7 @@ class Archive:
             try:
                 self.index.remove([id for id in months if months[id] == month], month=month)
             except IndexDamaged as error:
-                self._note_damage(error)
+                mending.note_damage(self.engine, [str(error.facts["month"])])
         return done
 
     def expiry_calendar(
@@ -1190,6 +1188,11 @@ class Archive:
         """One day: its figures, the runs that took from it, and what could not be destroyed."""
         permissions.require(actor, Scope.EXPIRY)
         return expirydays.account(self.engine, day, now=self.now(), knows=_knows(actor))
+
+    def last_expiry_bytes(self, actor: Actor) -> tuple[int, int | None] | None:
+        """Bytes that the last run deleted, and those the store gave back of them."""
+        permissions.require(actor, Scope.EXPIRY)
+        return expiry.last_bytes(self.engine)
 
     # -- who may see what ------------------------------------------------------------
 

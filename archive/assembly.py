@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from sqlalchemy import Engine
 
+from archive import bucketpath, destinations
 from archive.archive import Archive
 from archive.auth import People
 from archive.config import Config, running_parts
 from archive.db import open_engine
-from archive.errors import NotRunning
+from archive.errors import BadSetting, NotRunning
 from archive.keys import open_keys
 from archive.search import open_index
 from archive.storage import open_store
@@ -30,6 +33,7 @@ class Assembly:
         """Gives back files, connections and memory."""
         self.archive.index.close()
         self.archive.store.close()
+        bucketpath.close()
         self.engine.dispose()
 
 
@@ -44,20 +48,46 @@ def with_parts(config: Config) -> Config:
         store_url=config.store_url or str(parts.get("store_url", "")),
         store_access_key=config.store_access_key or str(parts.get("store_access_key", "")),
         store_secret_key=config.store_secret_key or str(parts.get("store_secret_key", "")),
+        store_eraser_access_key=config.store_eraser_access_key
+        or str(parts.get("store_eraser_access_key", "")),
+        store_eraser_secret_key=config.store_eraser_secret_key
+        or str(parts.get("store_eraser_secret_key", "")),
     )
+
+
+def url_of_index(config: Config) -> str:
+    """The database of the search index; "" for Whoosh. BadSetting where it is the catalogue's."""
+    url = config.index_url
+    if url and not url.startswith("postgresql:"):
+        raise BadSetting(name="ARCHIVE_INDEX_URL", reason="expected postgresql: or postgresql://…")
+    if url == "postgresql:":
+        parts = urlsplit(config.database_url)
+        return f"{parts.scheme}://{parts.netloc}{parts.path}_index?{parts.query}"
+    if url and urlsplit(url)[1:3] == urlsplit(config.database_url)[1:3]:
+        # Everything in the catalogue's database is dumped into every backup.
+        raise BadSetting(name="ARCHIVE_INDEX_URL", reason="expected a database of its own")
+    return url
 
 
 def assemble(config: Config, *, pool_size: int = 10, restoring: bool = False) -> Assembly:
     """The archive of these settings. NotRunning where neither settings nor home name its parts."""
     config = with_parts(config)
+    destinations.introduce(config)
     engine = open_engine(config.database_url, pool_size=pool_size)
+    index_url = url_of_index(config)
     keys = open_keys(config, restoring=restoring)
     archive = Archive(
         config=config,
         engine=engine,
         store=open_store(config),
         keys=keys,
-        index=open_index(config.home / "index", keys, memory_mb=config.index_memory_mb),
+        index=open_index(
+            config.home / "index",
+            keys,
+            memory_mb=config.index_memory_mb,
+            synonyms=Path(config.synonyms_file) if config.synonyms_file else None,
+            url=index_url,
+        ),
         now=utc_now,
     )
     people = People(engine, now=utc_now, pepper=lambda: keys.ensure("installation/pages"))

@@ -6,8 +6,8 @@
     DIR/catalogue/<time>-<id>/catalogue.dump       one dump a run,
     DIR/catalogue/<time>-<id>/manifest.json        and what that run left; written last
 
-Objects are mirrored, so what was erased is gone here after the next run. Dumps and key backups
-roll off. Knows nothing of restoring.
+DIR is a folder, or a bucket (`archive.bucketpath`). Objects are mirrored, so what was erased is
+gone here after the next run. Dumps and key backups roll off. Knows nothing of restoring.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ import hashlib
 import hmac
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 from sqlalchemy import Engine
 
 from archive import __version__, catalogue, dumping, retention, seal
+from archive.bucketpath import BucketPath
 from archive.config import Config
 from archive.db import transaction
 from archive.errors import BackupUnusable, DiskFull, ObjectMissing
 from archive.keybackup import KeyBackups
-from archive.keyfiles import make_private, sync_folder, write_durably
+from archive.keyfiles import make_private, remove_tree, sync_folder, write_durably
 from archive.keys import KeysDirectory
 from archive.storage import Store
 
@@ -206,10 +206,12 @@ def _mirror(means: Means, folder: Path, progress: Callable[[int], None]) -> Outc
     """Copies what is not there yet, deletes what was erased."""
     outcome = Outcome()
     present: set[str] = set()
+    # A bucket is asked once for all that it has.
+    there = folder.sizes() if isinstance(folder, BucketPath) else None
     for stored in means.store.list(""):
         path = object_path(folder, stored.key)
         try:
-            if not path.exists() or path.stat().st_size != stored.bytes:
+            if _size(path, stored.key, there) != stored.bytes:
                 _copy(means.store, stored.key, path)
                 outcome.copied += 1
         except ObjectMissing:
@@ -222,6 +224,12 @@ def _mirror(means: Means, folder: Path, progress: Callable[[int], None]) -> Outc
     return outcome
 
 
+def _size(path: Path, key: str, there: dict[str, int] | None) -> int | None:
+    if there is not None:
+        return there.get(key)
+    return path.stat().st_size if path.exists() else None
+
+
 def object_path(folder: Path, key: str) -> Path:
     """Where an object lies in a backup. BackupUnusable for a key that would lead elsewhere."""
     parts = key.split("/")
@@ -231,6 +239,9 @@ def object_path(folder: Path, key: str) -> Path:
 
 
 def _copy(store: Store, key: str, path: Path) -> None:
+    if isinstance(path, BucketPath):
+        path.put_blocks(store.stream(key))
+        return
     make_private(path.parent)
     temporary = path.with_name(f"{_PARTIAL}{uuid4().hex}")
     try:
@@ -253,6 +264,10 @@ def _unusable(path: Path, error: OSError) -> BackupUnusable:
 
 def object_files(folder: Path) -> Iterator[tuple[str, Path]]:
     """Key and file of every object of a backup, by key."""
+    if isinstance(folder, BucketPath):
+        for key in sorted(folder.sizes()):
+            yield key, cast("Path", folder / key)
+        return
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.name.startswith(_PARTIAL):
             yield path.relative_to(folder).as_posix(), path
@@ -298,6 +313,8 @@ def id_of(key: str) -> UUID | None:
 def _delete(path: Path, folder: Path, outcome: Outcome) -> None:
     path.unlink(missing_ok=True)
     outcome.deleted += 1
+    if isinstance(path, BucketPath):
+        return
     for parent in path.parents:
         if parent == folder or any(parent.iterdir()):
             return
@@ -335,13 +352,15 @@ def _roll_off(folder: Path, *, now: datetime) -> None:
         if one.until <= now:
             # The manifest first: a crash leaves an unfinished one, which the next run removes.
             (one.folder / MANIFEST).unlink()
-            shutil.rmtree(one.folder)
+            remove_tree(one.folder)
 
 
 def _remove_unfinished(folder: Path) -> None:
     for path in (folder / CATALOGUE).iterdir():
         if not (path / MANIFEST).exists():
-            shutil.rmtree(path)
+            remove_tree(path)
+    if isinstance(folder, BucketPath):
+        return
     for path in (folder / OBJECTS).rglob(f"{_PARTIAL}*"):
         path.unlink(missing_ok=True)
 

@@ -244,16 +244,29 @@ def release_dead_claims(connection: Connection, *, lock_class: int, now: datetim
 
 
 def to_index(connection: Connection, *, now: datetime, limit: int) -> list[Recording]:
-    """Recordings whose content the index lacks or should lack, longest waiting first."""
-    rows = connection.execute(
-        text(f"""select {_COLUMNS} from recording
-            where index_due and index_next_at <= :now and erasing_at is null
-              and (expires_at > :now or exists (select from hold where recording_id = recording.id))
-              and state <> 'index-failed'
-            order by index_next_at limit :limit"""),  # noqa: S608
-        {"now": now, "limit": limit},
-    ).mappings()
-    return [_recording(row) for row in rows]
+    """Recordings whose content the index lacks or should lack.
+
+    Half of them are those that wait longest, half the latest: an arrival is found within seconds
+    although a month is being made anew.
+    """
+
+    def waiting(order: str, most: int) -> list[Recording]:
+        rows = connection.execute(
+            text(f"""select {_COLUMNS} from recording
+                where index_due and index_next_at <= :now and erasing_at is null
+                  and (expires_at > :now
+                    or exists (select from hold where recording_id = recording.id))
+                  and state <> 'index-failed'
+                order by index_next_at {order} limit :most"""),  # noqa: S608
+            {"now": now, "most": most},
+        ).mappings()
+        return [_recording(row) for row in rows]
+
+    longest = waiting("asc", limit)
+    if len(longest) < limit:
+        return longest
+    found = {r.id: r for r in [*longest[: limit // 2], *waiting("desc", limit - limit // 2)]}
+    return list(found.values())
 
 
 def indexed(connection: Connection, recording: Recording, *, month: str | None) -> None:
@@ -319,7 +332,7 @@ def reindex(connection: Connection, *, month: str | None, now: datetime) -> int:
 
 
 def note_month(connection: Connection, what: str, month: str) -> None:
-    """Notes an index month for the worker: "damaged" to be made anew, "rewrite" after erasure."""
+    """Notes an index month for the worker: "rewrite" after an erasure, others see `mending`."""
     connection.execute(
         text("insert into installation (name, value) values (:n, '') on conflict do nothing"),
         {"n": f"index/{what}/{month}"},

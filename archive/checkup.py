@@ -7,9 +7,16 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
-from archive import backup, catalogue, keyreport, outgoing, rootwatch, surroundings
+from archive import (
+    backup,
+    catalogue,
+    destinations,
+    keyreport,
+    outgoing,
+    rootwatch,
+    surroundings,
+)
 from archive.assembly import Assembly, utc_now
 from archive.db import is_ready, transaction
 from archive.errors import ArchiveError
@@ -35,7 +42,7 @@ def look(assembly: Assembly) -> list[Finding]:
     """Every finding; parts that are away are found, not raised."""
     findings = list(_parts(assembly))
     if not any(f.bad for f in findings):
-        findings += [*_work(assembly), *_mails(assembly)]
+        findings += [*_work(assembly), *_mails(assembly), *_object_lock(assembly)]
     return [*findings, *_keys(assembly), *_backups(assembly), *_machine(assembly)]
 
 
@@ -94,6 +101,26 @@ def _mails(assembly: Assembly) -> Iterator[Finding]:
         yield Finding("BAD", f"{waiting} mails wait ({code})", "Look at ARCHIVE_SMTP_URL.")
 
 
+def _object_lock(assembly: Assembly) -> Iterator[Finding]:
+    if not assembly.config.object_lock_days:
+        return
+    wrong = assembly.archive.store.probe_lock()
+    if "bypassed" in wrong:
+        yield Finding(
+            "BAD",
+            "the service's own credential deletes locked objects",
+            "Take the right to bypass governance from ARCHIVE_STORE_ACCESS_KEY.",
+        )
+    if "kept" in wrong:
+        yield Finding(
+            "BAD",
+            "the eraser's credential cannot delete locked objects: nothing is deleted at expiry",
+            "Set ARCHIVE_STORE_ERASER_ACCESS_KEY, with the right to bypass governance.",
+        )
+    if not wrong:
+        yield Finding("ok", "object lock holds, and the eraser's credential lifts it")
+
+
 def _keys(assembly: Assembly) -> Iterator[Finding]:
     config = assembly.config
     if config.keys_dir.is_relative_to(config.home):
@@ -127,14 +154,23 @@ def _backups(assembly: Assembly) -> Iterator[Finding]:
     for one in found["backups"]:
         if one["overdue"]:
             yield Finding("BAD", f"key backup {one['path']} has outlived its days", "Destroy it.")
-    if not config.backup_dir:
-        yield Finding("note", "no daily backup", "Set ARCHIVE_BACKUP_DIR to a folder elsewhere.")
+    if not config.backup_dir and not config.backup_url:
+        yield Finding(
+            "note",
+            "no daily backup",
+            "Set ARCHIVE_BACKUP_DIR to a folder elsewhere, or ARCHIVE_BACKUP_URL to a bucket.",
+        )
         return
-    newest = backup.newest(Path(config.backup_dir))
-    if newest is None or now - newest.made_at > timedelta(hours=26):
-        yield Finding("BAD", "the daily backup is overdue", "See the worker's log.")
-    else:
-        yield Finding("ok", f"last backup {newest.made_at:%Y-%m-%d %H:%M} UTC")
+    try:
+        found_there = [backup.newest(each) for each in destinations.configured(config)]
+    except ArchiveError as error:
+        yield Finding("BAD", error.message, "Check ARCHIVE_BACKUP_URL, its bucket and keys.")
+        return
+    for newest in found_there:
+        if newest is None or now - newest.made_at > timedelta(hours=26):
+            yield Finding("BAD", "the daily backup is overdue", "See the worker's log.")
+        else:
+            yield Finding("ok", f"last backup {newest.made_at:%Y-%m-%d %H:%M} UTC")
 
 
 def _machine(assembly: Assembly) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ from archive import (
     anchors,
     audit,
     backup,
+    destinations,
     keybackup,
     keyreport,
     proofs,
@@ -32,9 +33,11 @@ from archive import (
     retention,
     rotation,
     surroundings,
+    sweeping,
 )
 from archive.archive import OPERATOR, SYSTEM, complete_descriptor
 from archive.assembly import Assembly, assemble, utc_now, with_parts
+from archive.bucketpath import path_of
 from archive.config import Config, describe_settings
 from archive.db import ensure_database, migrate, transaction
 from archive.errors import ArchiveError, SomethingLeft
@@ -355,6 +358,12 @@ def expire(assembly: Assembly, dry_run: bool, as_json: bool) -> None:
             f"failed {len(done['failed'])}; days closed: "
             + (", ".join(done["cohorts_closed"]) or "none")
         )
+        reclaimed = done["bytes_reclaimed"]
+        click.echo(
+            f"{done['bytes_deleted']} bytes deleted; "
+            + ("the store gives the room back by itself" if reclaimed is None
+               else f"{reclaimed} given back by the store")
+        )  # fmt: skip
         for night in done.get("coming", ()):
             kept = f", {night['held']} held stay" if night["held"] else ""
             click.echo(f"  {night['day']}: {night['due']} will be destroyed{kept}")
@@ -514,7 +523,7 @@ def case_reopen(assembly: Assembly, number: str, reason: str, review_on: str | N
 
 @cli.command()
 @click.option("--sample", type=click.IntRange(1), help="Read back only so many recordings.")
-@click.option("--mend", is_flag=True, help="Describe anew what lost a rendition; sweep leftovers.")
+@click.option("--mend", is_flag=True, help="Describe anew what lost a rendition; sweep.")
 @click.option("--json", "as_json", is_flag=True)
 @_with_archive
 def verify(assembly: Assembly, sample: int | None, mend: bool, as_json: bool) -> None:
@@ -528,18 +537,60 @@ def verify(assembly: Assembly, sample: int | None, mend: bool, as_json: bool) ->
             mend=mend,
             progress=progress,
             now=utc_now(),
-            object_age=archive.store.modified,
         )
+    swept = sweeping.look(archive.vault, archive.engine, now=utc_now())
+    if mend and not swept.too_many:
+        swept = sweeping.sweep(archive.vault, archive.engine, now=utc_now())
+    named = {
+        "missing": found.missing,
+        "damaged": found.damaged,
+        "unreferenced": list(swept.unreferenced),
+        "swept": swept.swept,
+        "mended": found.mended,
+    }
     if as_json:
-        click.echo(json.dumps({name: getattr(found, name) for name in found.__slots__}))
+        click.echo(json.dumps({"checked": found.checked} | named))
     else:
         click.echo(f"{found.checked} recordings read back")
-        for name in ("missing", "damaged", "unreferenced", "swept", "mended"):
-            keys = getattr(found, name)
+        for name, keys in named.items():
             click.echo(f"{name}: {len(keys)}")
             for key in keys:
                 click.echo(f"  {key}")
     sys.exit(1 if found.missing or found.damaged else 0)
+
+
+@cli.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would go, and what stays and why.")
+@click.option("--however-many", is_flag=True, help="Also more than one object in a hundred.")
+@click.option("--json", "as_json", is_flag=True)
+@_with_archive
+def sweep(assembly: Assembly, dry_run: bool, however_many: bool, as_json: bool) -> None:
+    """Delete objects that no row and no envelope needs, two days old or older."""
+    vault, engine = assembly.archive.vault, assembly.engine
+    if dry_run:
+        found = sweeping.look(vault, engine, now=utc_now())
+    else:
+        found = sweeping.sweep(vault, engine, now=utc_now(), however_many=however_many)
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "total": found.total,
+                    "unreferenced": found.unreferenced,
+                    "swept": found.swept,
+                    "uploads": found.uploads,
+                }
+            )
+        )
+        return
+    for key, fate in found.unreferenced.items():
+        click.echo(f"{fate.value:<7} {key}")
+    click.echo(
+        f"{found.total} objects, {len(found.unreferenced)} without a row, {len(found.swept)} "
+        f"deleted, {found.uploads} uploads given up"
+    )
+    if found.of(sweeping.Fate.LIVES):
+        click.echo("What lives has lost its row: run `archive rebuild-catalogue`.")
 
 
 @cli.command(name="rebuild-catalogue")
@@ -575,20 +626,21 @@ def rebuild_catalogue(assembly: Assembly) -> None:
 
 @cli.command()
 @click.option("--month", help="Only this month of contact, YYYY-MM.")
+@click.option("--wait", is_flag=True, help="Wait until it is done, with a progress bar.")
 @_with_archive
-def reindex(assembly: Assembly, month: str | None) -> None:
-    """Make the search index anew from the catalogue; the worker does the work."""
-    from archive import catalogue
+def reindex(assembly: Assembly, month: str | None, wait: bool) -> None:
+    """Make the search index anew from the catalogue; the worker does the work.
 
-    archive = assembly.archive
-    if month is None:
-        for damaged in archive.index.check():
-            archive.index.drop(damaged)
-    for each in [month] if month else archive.index.months():
-        archive.index.drop(each)
-    with transaction(archive.engine) as connection:
-        due = catalogue.reindex(connection, month=month, now=utc_now())
+    Broken off, the worker goes on; searches say which months are not whole yet.
+    """
+    from archive import reindexing
+
+    due = reindexing.begin(assembly.archive, month)
     click.echo(f"{due} recordings will be indexed again by the worker.")
+    if wait:
+        with click.progressbar(length=due, label="indexed") as bar:
+            for done in reindexing.progress(assembly.archive, due):
+                bar.update(done - bar.pos)
 
 
 @contextmanager
@@ -615,6 +667,7 @@ def keys_group() -> None:
 
 def _key_backups(*, lost_root: bool = False) -> KeyBackups:
     config = Config.from_env(os.environ)
+    destinations.introduce(config)
     keys = open_keys(config, lost_root=lost_root)
     return KeyBackups(keys, now=utc_now, keep_days=config.backup_days)
 
@@ -645,18 +698,18 @@ def keys_recovery_key(file: Path, replace_old: bool) -> None:
 
 
 @keys_group.command(name="backup")
-@click.argument("dest", type=click.Path(path_type=Path))
-def keys_backup(dest: Path) -> None:
-    """Write a key backup into the folder DEST; it is sealed to the recovery key."""
-    made = _key_backups().back_up(dest)
+@click.argument("dest")
+def keys_backup(dest: str) -> None:
+    """Write a key backup into DEST, a folder or a bucket; it is sealed to the recovery key."""
+    made = _key_backups().back_up(destinations.at(Config.from_env(os.environ), dest))
     click.echo(f"{made.path}: {len(made.names)} keys, kept until {made.until:%Y-%m-%d}")
 
 
 @keys_group.command(name="forget")
-@click.argument("dest", type=click.Path(path_type=Path))
-def keys_forget(dest: Path) -> None:
+@click.argument("dest")
+def keys_forget(dest: str) -> None:
     """Send no more key backups to DEST; those that are there stay listed."""
-    _key_backups().forget(dest)
+    _key_backups().forget(path_of(dest.partition("?")[0]))
 
 
 @keys_group.command(name="rotate-root")
@@ -720,16 +773,19 @@ def keys_restore(file: Path, recovery_key: Path) -> None:
 
 
 @cli.command(name="backup")
-@click.argument("dir", type=click.Path(path_type=Path))
+@click.argument("dir")
 @_with_archive
-def backup_command(assembly: Assembly, dir: Path) -> None:
-    """Back up catalogue, sealed objects and keys into the folder DIR, while everything runs."""
+def backup_command(assembly: Assembly, dir: str) -> None:
+    """Back up catalogue, sealed objects and keys into DIR, while everything runs.
+
+    DIR is a folder, or a bucket https://host/bucket?region=… with ARCHIVE_BACKUP_ACCESS_KEY.
+    """
     archive = assembly.archive
     means = backup.Means(
         assembly.config, archive.engine, archive.store, archive.keys, now=archive.now
     )
     with _counting("Objects") as progress:
-        made = backup.run(means, dir, progress=progress)
+        made = backup.run(means, destinations.at(assembly.config, dir), progress=progress)
     objects = made.manifest["objects"]
     click.echo(
         f"{made.folder}: {objects['objects']} objects, {objects['copied']} copied, "
@@ -745,16 +801,16 @@ def backup_command(assembly: Assembly, dir: Path) -> None:
 
 
 @cli.command(name="restore")
-@click.argument("dir", type=click.Path(exists=True, path_type=Path))
+@click.argument("dir")
 @click.option("--recovery-key", type=click.Path(path_type=Path), help="File of the recovery key.")
 @click.option("--catalogue-only", is_flag=True, help="Keys and objects live: only the catalogue.")
-@click.option("--dump", type=click.Path(path_type=Path), help="Another dump than the newest.")
+@click.option("--dump", help="Another dump than the newest: its folder.")
 @click.option("--sample", type=click.IntRange(1), help="Read back only so many recordings.")
 def restore_command(
-    dir: Path,
+    dir: str,
     recovery_key: Path | None,
     catalogue_only: bool,
-    dump: Path | None,
+    dump: str | None,
     sample: int | None,
 ) -> None:
     """Restore the backup in DIR into an empty installation; what had ended stays dead."""
@@ -764,15 +820,17 @@ def restore_command(
         raise click.UsageError("Give either --recovery-key FILE or --catalogue-only.")
     private = PrivateKey.load(recovery_key) if recovery_key else None
     config = Config.from_env(os.environ)
+    folder = destinations.at(config, dir)
     with restoring.parts_for(config, say=_say), _stages() as progress:
         restoring.remove_index(config)
         assembly = assemble(config, restoring=True)
-        how: dict[str, Any] = {"dump": dump, "sample": sample, "progress": progress}
+        chosen = destinations.at(config, dump) if dump else None
+        how: dict[str, Any] = {"dump": chosen, "sample": sample, "progress": progress}
         try:
             if private is None:
-                done = restoring.restore_catalogue(assembly.archive, dir, **how)
+                done = restoring.restore_catalogue(assembly.archive, folder, **how)
             else:
-                done = restoring.restore(assembly.archive, dir, private, **how)
+                done = restoring.restore(assembly.archive, folder, private, **how)
         finally:
             assembly.close()
     click.echo(
@@ -1053,10 +1111,22 @@ def doctor(assembly: Assembly) -> None:
 @click.option(
     "--rounds", default=5, show_default=True, help="Interleaved rounds; the median counts."
 )
-def bench(ids: tuple[str, ...], as_json: bool, rounds: int) -> None:
-    """Measure side by side, as ratios in one run."""
+@click.option(
+    "--contacts", type=click.IntRange(100), default=100_000, show_default=True, help="Of `search`."
+)
+@click.option("--engine", type=click.Choice(["whoosh", "postgres"]), help="Of `search`; both.")
+def bench(
+    ids: tuple[str, ...], as_json: bool, rounds: int, contacts: int, engine: str | None
+) -> None:
+    """Measure side by side, as ratios in one run; `bench search` every kind of question."""
     from archive import bench as measuring
 
+    if "search" in ids:
+        engines = [engine] if engine else ["whoosh", "postgres"]
+        measuring.search(contacts, engines, as_json=as_json)
+        ids = tuple(id for id in ids if id != "search")
+        if not ids:
+            return
     measuring.run(ids, as_json=as_json, rounds=rounds)
 
 

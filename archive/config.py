@@ -78,6 +78,18 @@ class Config:
     )
     store_access_key: str = setting("", "S3 access key", _text, secret=True)
     store_secret_key: str = setting("", "S3 secret key", _text, secret=True)
+    object_lock_days: int = setting(
+        0, "object lock: days for which the store keeps new objects; 0: none", _not_negative
+    )
+    store_eraser_access_key: str = setting(
+        "", "S3 access key that may delete locked objects; embedded: its own", _text, secret=True
+    )
+    store_eraser_secret_key: str = setting(
+        "", "S3 secret key that may delete locked objects", _text, secret=True
+    )
+    erase_per_s: int = setting(
+        0, "objects that the nightly run deletes a second, at most; 0: no limit", _not_negative
+    )
     listen: str = setting("127.0.0.1", "address the web service listens on", _text)
     port: int = setting(8080, "port of the web service", _positive)
     web_workers: int = setting(2, "web worker processes", _positive)
@@ -95,6 +107,16 @@ class Config:
     )
     index_memory_mb: int = setting(
         512, "memory for opened index months, MiB; the oldest are closed first", _positive
+    )
+    index_url: str = setting(
+        "",
+        "search index in PostgreSQL: postgresql://… of a database of its own, or postgresql: for "
+        "one beside the catalogue; empty: Whoosh, in the home",
+        _text,
+        secret=True,
+    )
+    synonyms_file: str = setting(
+        "", "words that stand for each other in searches; adds to the list built in", _text
     )
     secure_cookies: bool = setting(
         False, "1 where the service stands behind TLS: cookies get __Host- and Secure", _yes
@@ -137,6 +159,11 @@ class Config:
     backup_dir: str = setting(
         "", "folder that the worker backs up to every day; empty: it does not", _text
     )
+    backup_url: str = setting(
+        "", "S3 bucket for the daily backup, http(s)://host:port/bucket?region=…", _text
+    )
+    backup_access_key: str = setting("", "S3 access key of that bucket", _text, secret=True)
+    backup_secret_key: str = setting("", "S3 secret key of that bucket", _text, secret=True)
     backup_days: int = setting(
         35, "how long dumps and key backups are kept, days, at most 35", _positive
     )

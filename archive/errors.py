@@ -208,6 +208,20 @@ class StoreUnavailable(ArchiveError):
     retry_after_s = 5
 
 
+class DeletionRefused(StoreUnavailable):
+    """The object store keeps {n} objects that were to be deleted: object lock or a legal hold is
+    on them, or ARCHIVE_STORE_ERASER_ACCESS_KEY may not delete them."""
+
+    exit_code = 84
+
+
+class NoObjectLock(ArchiveError):
+    """ARCHIVE_OBJECT_LOCK_DAYS is set, but bucket {bucket} has no object lock ({reason}). Make a
+    bucket with versioning and object lock, or unset it."""
+
+    exit_code = 85
+
+
 class CatalogueUnavailable(ArchiveError):
     """The catalogue database does not answer. Nothing was kept; try again."""
 
@@ -332,6 +346,13 @@ class RestoreUnfinished(ArchiveError):
     """A restore into {path} was begun and not finished. Run `archive restore` again."""
 
     exit_code = 83
+
+
+class SweepTooLarge(ArchiveError):
+    """A sweep would delete {n} of {total} objects, more than one in a hundred: nothing was deleted.
+    Look at them (`archive sweep --dry-run`); if they are to go, `archive sweep --however-many`."""
+
+    exit_code = 86
 
 
 class CohortClosed(ArchiveError):

@@ -8,20 +8,21 @@ of what is left to do.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Engine, text
 
-from archive import audit, catalogue, holds, housekeeping, journal, proofs, retention
+from archive import audit, catalogue, holds, housekeeping, journal, mending, proofs, retention
 from archive.config import Config
 from archive.db import transaction
 from archive.errors import (
     ClockSuspect,
+    DeletionRefused,
     ExpiryRunning,
     IndexDamaged,
     NotFound,
@@ -29,13 +30,14 @@ from archive.errors import (
     StoreUnavailable,
 )
 from archive.journal import Erasure
-from archive.model import Actor, Recording
+from archive.model import Actor, Recording, StoredRendition
 from archive.search import Index
+from archive.throttle import Throttle
 from archive.vault import Vault, cohort_name
 
 RUN_LOCK = 7_401_003
 BEGIN_LOCK = 7_401_005
-BATCH = 500  # recordings deleted at a time
+BATCH = 1000  # recordings deleted at a time
 CLOCK_TOLERANCE = timedelta(days=1)
 ERASURE_REASONS = ("private", "art17", "mistake")
 
@@ -80,17 +82,41 @@ def _run(means: Means, now: datetime) -> dict[str, Any]:
     run_id = _resume_or_begin(means.engine, now)
     holds.adopt(means.vault, means.engine, now=now)
     failed = holds.settle(means.vault, means.engine, now=now)
-    ended = holds.end_over(means.vault, means.engine, now=now)
+    # The keys of the days come before everything that grows with their recordings.
     closed = _close_days(means, now)
+    ended = holds.end_over(means.vault, means.engine, now=now)
+    if means.config.object_lock_days:
+        failed += holds.lock_again(means.vault, means.engine)
     with suppress(StoreUnavailable):  # what is left of them fails below, and is named there
         finish_erasures(means)
     months = _forget_held(means, now)
-    while batch := _due(means.engine, now, failed):
-        months |= _destroy(means, batch, run_id, failed)
+    throttle = Throttle(means.config.erase_per_s, wait=means.wait)
+    while batch := _due(means.engine, now, failed, most=throttle.most(BATCH)):
+        with throttle.batch(len(batch)):
+            months |= _destroy(means, batch, run_id, failed)
     _rewrite_index(means, months | set(means.index.to_rewrite()))
     if (closed or ended) and means.config.key_cache_s:
         means.wait(means.config.key_cache_s)  # no process holds a destroyed key any longer
-    return _finish(means, run_id, now, failed)
+    return _finish(means, run_id, now, failed) | _reclaim(means, run_id)
+
+
+def _reclaim(means: Means, run_id: UUID) -> dict[str, int | None]:
+    """What the run deleted, and what the store gave back of it, in bytes.
+
+    Asked for in every run: what was erased during the day lies in the store's files until then.
+    None where the store sees to that itself, or did not do it; the next run asks again.
+    """
+    try:
+        reclaimed = means.vault.store.reclaim()
+    except StoreUnavailable:
+        reclaimed = None
+    with transaction(means.engine) as connection:
+        deleted = connection.execute(
+            text("""update expiry_run set bytes_reclaimed = :reclaimed where run = :run
+                returning bytes_deleted"""),
+            {"reclaimed": reclaimed, "run": run_id},
+        ).scalar_one()
+    return {"bytes_deleted": deleted, "bytes_reclaimed": reclaimed}
 
 
 def _resume_or_begin(engine: Engine, now: datetime) -> UUID:
@@ -166,7 +192,9 @@ def _forget_held(means: Means, now: datetime) -> set[str]:
     return touched
 
 
-def _due(engine: Engine, now: datetime, failed: list[dict[str, str]]) -> list[Recording]:
+def _due(
+    engine: Engine, now: datetime, failed: list[dict[str, str]], *, most: int
+) -> list[Recording]:
     """A batch of what is past its year and held by nothing, marked; empty when there is none."""
     while True:
         with transaction(engine) as connection:
@@ -176,7 +204,7 @@ def _due(engine: Engine, now: datetime, failed: list[dict[str, str]]) -> list[Re
                     where expires_at <= :now and not (id = any(:failed))
                       and not exists (select from hold where recording_id = recording.id)
                     order by expires_at limit :n"""),
-                    {"now": now, "n": BATCH, "failed": [UUID(f["id"]) for f in failed]},
+                    {"now": now, "n": most, "failed": [UUID(f["id"]) for f in failed]},
                 )
                 .scalars()
                 .all()
@@ -201,9 +229,15 @@ def _destroy(
     with transaction(means.engine) as connection:
         renditions = catalogue.renditions(connection, ids)
         months = catalogue.index_months(connection, ids)
-    keys = [key for recording in batch for key in _objects(recording, renditions[recording.id])]
+    objects = {recording.id: _objects(recording, renditions[recording.id]) for recording in batch}
     try:
-        means.vault.store.delete(keys)
+        means.vault.store.delete(key for keys in objects.values() for key in keys)
+    except DeletionRefused as error:
+        refused = cast("set[str]", error.facts["keys"])
+        locked = [r.id for r in batch if refused & set(objects[r.id])]
+        failed += [{"id": str(id), "reason": "object store refuses to delete"} for id in locked]
+        batch = [recording for recording in batch if recording.id not in locked]
+        months = {id: month for id, month in months.items() if id not in locked}
     except StoreUnavailable:
         failed += [{"id": str(id), "reason": "object store away"} for id in ids]
         return set()
@@ -211,16 +245,33 @@ def _destroy(
     # Objects go before the row: a crash between leaves a row that the next run finds again.
     with transaction(means.engine) as connection:
         _record_expired(connection, batch, run_id, reason=reason, now=means.now())
-        connection.execute(text("delete from recording where id = any(:ids)"), {"ids": ids})
+        _count_bytes(connection, run_id, batch, renditions)
+        connection.execute(
+            text("delete from recording where id = any(:ids)"), {"ids": [r.id for r in batch]}
+        )
     return touched
 
 
-def _objects(recording: Recording, renditions: Any) -> Iterator[str]:
-    yield recording.object_key
-    if recording.envelope_key:
-        yield recording.envelope_key
-    for rendition in renditions:
-        yield rendition.object_key
+def _count_bytes(
+    connection: Connection,
+    run_id: UUID,
+    batch: list[Recording],
+    renditions: dict[UUID, list[StoredRendition]],
+) -> None:
+    """Adds the sealed bytes of originals and renditions to what the run has deleted."""
+    deleted = sum(
+        recording.object_bytes + sum(part.object_bytes for part in renditions[recording.id])
+        for recording in batch
+    )
+    connection.execute(
+        text("update expiry_run set bytes_deleted = bytes_deleted + :n where run = :run"),
+        {"n": deleted, "run": run_id},
+    )
+
+
+def _objects(recording: Recording, renditions: list[StoredRendition]) -> list[str]:
+    envelope = [recording.envelope_key] if recording.envelope_key else []
+    return [recording.object_key, *envelope, *(part.object_key for part in renditions)]
 
 
 def _unindex(means: Means, months: dict[UUID, str]) -> set[str]:
@@ -246,14 +297,14 @@ def _rewrite_index(means: Means, months: set[str]) -> None:
 
 def _make_anew(means: Means, month: str) -> None:
     """A damaged month does not stop the run: it goes with its key, and the worker makes it anew."""
-    means.index.drop(month)
-    with transaction(means.engine) as connection:
-        catalogue.reindex(connection, month=month, now=means.now())
+    mending.rebuild(means.engine, means.index, month, now=means.now())
 
 
 def _record_expired(
     connection: Connection, batch: list[Recording], run_id: UUID, *, reason: str, now: datetime
 ) -> None:
+    if not batch:
+        return
     # Locked, so that the run cannot be certified between: an erasure that comes too late for
     # last night's certificate is in the next one.
     finished = connection.execute(
@@ -466,6 +517,8 @@ def _preview(connection: Connection, now: datetime) -> dict[str, Any]:
         "failed": [],
         "cohorts_closed": [day.isoformat() for day in days],
         "certificate": None,
+        "bytes_deleted": 0,
+        "bytes_reclaimed": None,
         "coming": _coming(connection, now),
     }
 
@@ -482,6 +535,16 @@ def _coming(connection: Connection, now: datetime) -> list[dict[str, Any]]:
         {"now": now},
     )
     return [{"day": row.day.isoformat(), "due": row.due, "held": row.held} for row in rows]
+
+
+def last_bytes(engine: Engine) -> tuple[int, int | None] | None:
+    """Bytes that the last finished run deleted, and those that the store gave back of them."""
+    with transaction(engine) as connection:
+        row = connection.execute(
+            text("""select bytes_deleted, bytes_reclaimed from expiry_run
+                where certificate is not null order by finished_at desc limit 1""")
+        ).first()
+    return (row.bytes_deleted, row.bytes_reclaimed) if row else None
 
 
 def last_finished(connection: Connection) -> datetime | None:

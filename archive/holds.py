@@ -198,6 +198,7 @@ def _complete(vault: Vault, engine: Engine, actor: Actor, hold: Hold, *, now: da
         durable_at=now,
     )
     vault.store.put_bytes(hold.object_key, _envelope(hold, recording, data_key).encode())
+    _lock(vault, hold, recording)
     with transaction(engine) as connection:
         catalogue.get(connection, hold.recording_id, lock=True)
         current = one(connection, hold.id)
@@ -222,11 +223,12 @@ def _take_back(vault: Vault, engine: Engine, hold: Hold) -> Hold | None:
     """
     try:
         with transaction(engine) as connection:
-            catalogue.get(connection, hold.recording_id, lock=True)
+            recording = catalogue.get(connection, hold.recording_id, lock=True)
             current = one(connection, hold.id)
             if current is None or current.durable_at is not None:
                 return current
             vault.keys.destroy(hold.key)
+            _unlock(vault, connection, hold, recording)
             _delete(connection, hold.id)
         vault.store.delete([hold.object_key])
     except ArchiveError:
@@ -338,6 +340,7 @@ def tell_envelope(vault: Vault, engine: Engine, hold_id: UUID) -> None:
                 return
             envelope = _envelope(hold, recording, vault.data_key(recording))
             vault.store.put_bytes(hold.object_key, envelope.encode())
+            vault.store.hold(hold.object_key, held=True)
     except (StoreUnavailable, RootKeyAway, KeyDestroyed, KeyMissing):
         return
 
@@ -370,8 +373,10 @@ def may_close(connection: Connection, day: date) -> bool:
     """
     return (
         connection.execute(
-            text("""select from hold join recording on recording.id = recording_id
-                where recording.cohort = :day and durable_at is null limit 1"""),
+            # From the few holds to their recordings, whatever the planner thinks: the other way
+            # round would read the whole day.
+            text("""select from hold where durable_at is null and :day =
+                (select cohort from recording where recording.id = recording_id) limit 1"""),
             {"day": day},
         ).first()
         is None
@@ -429,12 +434,50 @@ def _end(vault: Vault, engine: Engine, hold_id: UUID, *, now: datetime) -> bool:
             return False  # one being placed may need this one's key; the next night then
         # A crash leaves the row, by which the next run finds what is left to do.
         vault.keys.destroy(hold.key)
+        recording = catalogue.get(connection, hold.recording_id)
+        _unlock(vault, connection, hold, recording)
         vault.store.delete([hold.object_key])
         _delete(connection, hold.id)
         notices.forget(connection, hold=hold.id)
         _settle_restricted(connection, hold.recording_id, now=now)
         note(connection, JOB, "hold-end", hold, now=now)
     return True
+
+
+def lock_again(vault: Vault, engine: Engine) -> list[dict[str, str]]:
+    """Puts what is held under the store's legal hold, where objects are locked and it is not yet.
+
+    As after a restore, which writes objects anew, or where locking came later than the hold. Ids
+    and reasons of what could not be.
+    """
+    with transaction(engine) as connection:
+        placed = _select(connection, "durable_at is not null")
+        recordings = catalogue.get_many(connection, [hold.recording_id for hold in placed])
+    failed = []
+    for hold in placed:
+        try:
+            _lock(vault, hold, recordings[hold.recording_id])
+        except StoreUnavailable:
+            failed.append({"id": str(hold.recording_id), "reason": "object store: legal hold"})
+    return failed
+
+
+def _lock(vault: Vault, hold: Hold, recording: Recording) -> None:
+    """The store's own legal hold on original and envelope; nothing where it locks no objects."""
+    for key in (recording.object_key, hold.object_key):
+        vault.store.hold(key, held=True)
+
+
+def _unlock(vault: Vault, connection: Connection, hold: Hold, recording: Recording | None) -> None:
+    """Lifts it from the envelope, and from the original if nothing else holds the recording.
+
+    To be called under the recording's lock: a hold that is being placed has its row by then, or
+    waits for this to end and locks the original again.
+    """
+    vault.store.hold(hold.object_key, held=False)
+    others = [other for other in of(connection, [hold.recording_id]) if other.id != hold.id]
+    if recording is not None and not others:
+        vault.store.hold(recording.object_key, held=False)
 
 
 def count_kept(connection: Connection, *, now: datetime) -> dict[str, int]:
@@ -495,6 +538,11 @@ def from_envelope(vault: Vault, id: UUID, stored: Stored) -> tuple[Hold, bytes] 
             continue
         return _hold(envelope, name, stored.key, data_key), data_key
     return None
+
+
+def has_key(vault: Vault, id: UUID) -> bool:
+    """Whether a hold's key for the recording lives."""
+    return bool(_keys_of(vault, id))
 
 
 def _keys_of(vault: Vault, id: UUID) -> list[str]:

@@ -20,10 +20,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
-from archive import backup, proofs, retention, seal
+from archive import backup, destinations, proofs, retention, seal
 from archive.config import Config
 from archive.db import transaction
-from archive.errors import ArchiveError, KeyDestroyed, KeyMissing, SealBroken
+from archive.errors import ArchiveError, KeyDestroyed, KeyMissing, SealBroken, StoreUnavailable
 from archive.keybackup import KeyBackups
 from archive.keyfiles import make_private, write_durably
 from archive.keys import KeysDirectory
@@ -110,11 +110,17 @@ def publish(vault: Vault, engine: Engine, config: Config, *, now: datetime) -> i
 
 
 def reachable_backups(config: Config, keys: KeysDirectory) -> list[Path]:
-    """Folders of backups of this archive that are there."""
+    """Folders and buckets with backups of this archive that are there."""
     known = {path.parent for path in KeyBackups(keys, now=_never, keep_days=1).destinations()}
-    if config.backup_dir:
-        known.add(Path(config.backup_dir).absolute())
-    return sorted(folder for folder in known if (folder / backup.LABEL).is_file())
+    known |= set(destinations.named(config))
+    return sorted(filter(_is_there, known), key=str)
+
+
+def _is_there(folder: Path) -> bool:
+    try:
+        return (folder / backup.LABEL).is_file()
+    except StoreUnavailable:
+        return False
 
 
 def _never() -> datetime:

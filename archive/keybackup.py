@@ -19,6 +19,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from archive import retention
+from archive.bucketpath import path_of
 from archive.errors import (
     ArchiveError,
     BackupRunning,
@@ -261,12 +262,12 @@ class KeyBackups:
         return [
             Standing(
                 written=entry,
-                reachable=entry.path.exists(),
+                reachable=_reachable(entry.path),
                 overdue=entry.until <= now,
                 still_opens=tuple(name for name in entry.names if self.keys.is_destroyed(name)),
             )
             for entry in self._read().backups
-            if entry.path.exists() or not entry.path.parent.is_dir()
+            if _reachable(entry.path) or not entry.path.parent.is_dir()
         ]
 
     def roll_off(self, *, ahead: timedelta = timedelta()) -> int:
@@ -277,8 +278,8 @@ class KeyBackups:
         kept = []
         for entry in register.backups:
             if entry.until <= self._now() + ahead:
-                removed += overwrite_and_unlink(entry.path) if entry.path.exists() else 0
-            if entry.path.exists() or not entry.path.parent.is_dir():
+                removed += overwrite_and_unlink(entry.path) if _reachable(entry.path) else 0
+            if _reachable(entry.path) or not entry.path.parent.is_dir():
                 kept.append(entry)  # also where its volume is not mounted: it exists somewhere
         self._write_register(replace(register, backups=tuple(kept)))
         return removed
@@ -374,10 +375,10 @@ class _Register:
     def parse(cls, raw: bytes) -> _Register:
         fields = json.loads(raw)
         return cls(
-            tuple(Path(path) for path in fields["destinations"]),
+            tuple(path_of(path) for path in fields["destinations"]),
             tuple(
                 Written(
-                    Path(entry["path"]),
+                    path_of(entry["path"]),
                     UUID(entry["id"]),
                     datetime.fromisoformat(entry["made_at"]),
                     datetime.fromisoformat(entry["until"]),
@@ -416,6 +417,10 @@ def restore(
             outcome.present += not new
     outcome.conflicts = tuple(conflicts)
     return outcome
+
+
+def _reachable(path: Path) -> bool:
+    return path.parent.is_dir() and path.exists()
 
 
 def restore_root(folder: Path, contents: Contents, *, made_at: datetime) -> str:

@@ -9,12 +9,14 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
+from archive.bucketpath import BucketPath
 from archive.errors import DiskFull, KeyMissing
 
 NEW = ".new-"  # how the name of a file begins that is being written
@@ -65,6 +67,9 @@ def replace(path: Path, content: bytes) -> None:
 
 def put(path: Path, content: bytes) -> None:
     """Writes a file in the place of any other of the name: whole or not at all, durably."""
+    if isinstance(path, BucketPath):
+        path.write_bytes(content)
+        return
     temporary = path.with_name(f"{NEW}{os.urandom(8).hex()}")
     try:
         write_durably(temporary, content)
@@ -94,7 +99,13 @@ def _give_to_owner(descriptor: int, path: Path) -> None:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Writes a new file, mode 0600, and brings it to the disk. FileExistsError, DiskFull."""
+    """Writes a new file, mode 0600, and brings it to the disk. FileExistsError, DiskFull.
+
+    In a bucket: an object, in the place of any other of the key.
+    """
+    if isinstance(path, BucketPath):
+        path.write_bytes(content)
+        return
     try:
         with os.fdopen(os.open(path, _CREATE, 0o600), "wb") as file:
             _give_to_owner(file.fileno(), path)
@@ -108,7 +119,11 @@ def write_durably(path: Path, content: bytes) -> None:
 
 
 def overwrite_and_unlink(path: Path) -> bool:
-    """Removes a file of secrets; True if it was there."""
+    """Removes a file of secrets; True if it was there. In a bucket: every version of it."""
+    if isinstance(path, BucketPath):
+        there = path.exists()
+        path.unlink()
+        return there
     try:
         with path.open("r+b", buffering=0) as file:
             _overwrite(file)
@@ -128,13 +143,20 @@ def _overwrite(file: RawIOBase) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what processes that were killed had only begun to write."""
+    """Removes what processes that were killed had only begun to write; nothing of a bucket."""
+    if isinstance(folder, BucketPath):
+        return
     for leftover in folder.glob(f"{NEW}*"):
         leftover.unlink(missing_ok=True)
 
 
 def make_private(folder: Path) -> None:
-    """Makes the folder and every missing one above it, mode 0700; those that exist stay."""
+    """Makes the folder and every missing one above it, mode 0700; those that exist stay.
+
+    A bucket needs none.
+    """
+    if isinstance(folder, BucketPath):
+        return
     if folder.is_dir():
         return
     make_private(folder.parent)
@@ -144,11 +166,21 @@ def make_private(folder: Path) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Brings names made, changed and removed in the folder to the disk."""
+    if isinstance(folder, BucketPath):
+        return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def remove_tree(folder: Path) -> None:
+    """Removes the folder with all that is in it."""
+    if isinstance(folder, BucketPath):
+        folder.remove_tree()
+        return
+    shutil.rmtree(folder)
 
 
 def seen_of(found: os.stat_result) -> tuple[int, ...]:

@@ -161,6 +161,10 @@ METRICS = (
          "until the process ends", "in memory"),
     Kept("archive_alarm", "which alarms ring", "until the process ends", "in memory"),
     Kept("archive_root_age_days", "the root key's age", "until the process ends", "in memory"),
+    Kept("archive_index_months", "how many index months are held open", "until the process ends",
+         "in memory"),
+    Kept("archive_index_memory_bytes", "the memory they take", "until the process ends",
+         "in memory"),
     Kept("archive_waiting", "how many recordings wait, by step", "until the process ends",
          "in memory"),
 )  # fmt: skip

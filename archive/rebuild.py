@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from itertools import islice
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Engine
@@ -30,7 +29,6 @@ from archive.storage import Stored
 from archive.vault import Vault, decode_descriptor
 
 HEAD_BYTES = 16 * 1024  # first read of an object; more only where the header is longer
-SWEEP_AGE = timedelta(hours=48)
 PREFIX = "recordings/"
 
 
@@ -52,8 +50,6 @@ class Findings:
     checked: int = 0
     missing: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
-    unreferenced: list[str] = field(default_factory=list)
-    swept: list[str] = field(default_factory=list)
     mended: list[str] = field(default_factory=list)
 
 
@@ -77,7 +73,7 @@ def catalogue_from_envelopes(
         if original is None:
             continue
         try:
-            recording, held = _recording_and_holds(vault, id, original, objects, complete)
+            recording, held = recording_and_holds(vault, id, original, objects, complete)
         except (KeyDestroyed, KeyMissing):
             outcome.unreadable += 1
             continue
@@ -118,7 +114,7 @@ def newer_envelopes(
         if row is None or original is None or newest <= row.envelope_seq:
             continue
         try:
-            found, _ = _recording_and_holds(vault, id, original, objects, complete)
+            found, _ = recording_and_holds(vault, id, original, objects, complete)
         except (KeyDestroyed, KeyMissing, SealBroken, ObjectMissing):
             continue
         with transaction(engine) as connection:
@@ -171,7 +167,7 @@ def _holds(vault: Vault, id: UUID, objects: dict[str, Stored]) -> Iterator[tuple
                 yield found
 
 
-def _recording_and_holds(
+def recording_and_holds(
     vault: Vault,
     id: UUID,
     original: Stored,
@@ -299,12 +295,10 @@ def verify(
     mend: bool,
     progress: Callable[[int], None],
     now: datetime,
-    object_age: Callable[[str], datetime | None],
 ) -> Findings:
-    """Reads back and authenticates every recording (or `sample` of them), and every object.
+    """Reads back and authenticates every recording (or `sample` of them).
 
-    `mend` describes again what lost a rendition, and sweeps objects that nothing names and
-    that are older than 48 hours.
+    `mend` describes again what lost a rendition.
     """
     findings = Findings()
     after: UUID | None = None
@@ -318,7 +312,6 @@ def verify(
             findings.checked += 1
             progress(findings.checked)
             _check(vault, engine, recording, findings, mend=mend, now=now)
-    _sweep(vault, engine, findings, mend=mend, now=now, object_age=object_age)
     return findings
 
 
@@ -361,31 +354,3 @@ def _check(
                     attempts=0,
                 )
             findings.mended.append(key)
-
-
-def _sweep(
-    vault: Vault,
-    engine: Engine,
-    findings: Findings,
-    *,
-    mend: bool,
-    now: datetime,
-    object_age: Callable[[str], datetime | None],
-) -> None:
-    """Finds objects that no row names. The age keeps an upload under way from being swept."""
-    total = 0
-    objects = iter(vault.store.list(PREFIX))
-    while batch := [stored.key for stored in islice(objects, 500)]:
-        total += len(batch)
-        with transaction(engine) as connection:
-            named = catalogue.object_keys(connection, batch)
-        findings.unreferenced += [key for key in batch if key not in named]
-    if not mend or len(findings.unreferenced) > max(1, total // 100):
-        return
-    old = [
-        key
-        for key in findings.unreferenced
-        if (made := object_age(key)) is not None and now - made > SWEEP_AGE
-    ]
-    vault.store.delete(old)
-    findings.swept = old

@@ -300,7 +300,6 @@ class _Restore:
             mend=True,
             progress=lambda n: self._progress("verifying", n, 0),
             now=archive.now(),
-            object_age=lambda key: None,  # nothing is swept during a restore
         )
         mended = set(findings.mended)
         self.outcome.missing = [key for key in findings.missing if key not in mended]
@@ -334,5 +333,5 @@ def parts_for(config: Config, *, say: Callable[[str], None]) -> Iterator[None]:
     if config.database_url:
         yield
         return
-    with Parts(config.home, say=say):
+    with Parts(config.home, say=say, object_lock=bool(config.object_lock_days)):
         yield

@@ -41,7 +41,9 @@ class Supervisor:
         """Runs until stopped. `prepare` is called once migrated, `ready` once the web answers."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._asked_to_stop)
-        with Parts(self._config.home, say=self._say) as parts:
+        with Parts(
+            self._config.home, say=self._say, object_lock=bool(self._config.object_lock_days)
+        ) as parts:
             try:
                 self._say("preparing the catalogue")
                 migrate(parts.database_url)

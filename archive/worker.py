@@ -13,12 +13,21 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from datetime import time as day_time
-from pathlib import Path
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from archive import audit, backup, catalogue, openings, reminders, retention
+from archive import (
+    audit,
+    backup,
+    catalogue,
+    destinations,
+    mending,
+    openings,
+    reminders,
+    retention,
+    sweeping,
+)
 from archive.alarms import Alarm, Alarms
 from archive.anchors import Anchors
 from archive.archive import SYSTEM, Archive
@@ -34,14 +43,18 @@ from archive.errors import (
     IndexDamaged,
     KeyDestroyed,
     KeyMissing,
+    RestoreUnfinished,
     RootKeyAway,
     SealBroken,
     StoreUnavailable,
+    SweepTooLarge,
 )
 from archive.expiry import last_finished
 from archive.keybackup import KeyBackups
+from archive.mending import Reconciler
 from archive.model import Recording
 from archive.rootwatch import RootWatch
+from archive.search.engines import forget_other_engine
 
 WORKER_LOCK = 7_401  # pg advisory lock class; the second half is the worker's number
 INDEXER_LOCK = 7_401_004
@@ -81,10 +94,15 @@ class Worker:
         self._stop = threading.Event()
         self._number = random.SystemRandom().randrange(1, 2**31)
         self._threads: list[threading.Thread] = []
+        self._reconciler = Reconciler(archive.engine, archive.index, now=archive.now)
         self._anchors = Anchors(archive.vault, archive.engine, now=archive.now)
 
     def run(self) -> None:
         """Works until `stop`; comes back by itself when database or store were away."""
+        config = self._archive.config
+        forget_other_engine(
+            config.home / "index", self._archive.keys, postgres=bool(config.index_url)
+        )
         self._start("alive", self._stay_alive)
         self._start("index", lambda: self._loop(self.index_once))
         for n in range(self._describers):
@@ -94,7 +112,7 @@ class Worker:
         self._start("night", lambda: self._loop(self._night_once, idle_s=30.0))
         self._start("notices", lambda: self._loop(self._notices_once, idle_s=30.0))
         self._start("root", lambda: self._loop(self._root_once, idle_s=60.0))
-        if self._archive.config.backup_dir:
+        if self._archive.config.backup_dir or self._archive.config.backup_url:
             self._start("backup", lambda: self._loop(self._backup_once, idle_s=60.0))
         while not self._stop.wait(0.5):
             pass
@@ -184,8 +202,8 @@ class Worker:
             if not got:
                 return False
             try:
-                for month in self._archive.mend_index():
-                    log.warning("index of %s damaged: rebuilding", month)
+                for month in [*self._archive.mend_index(), *self._reconciler.step()]:
+                    log.warning("index of %s damaged or incomplete: rebuilding", month)
                 return index_batch(self._archive)
             finally:
                 guard.execute(text("select pg_advisory_unlock(:k)"), {"k": INDEXER_LOCK})
@@ -228,6 +246,7 @@ class Worker:
         try:
             done = archive.expire()
             log.info("expiry run %s: %d destroyed", done["run"], done["destroyed"])
+            sweep(archive)
         except ExpiryRunning:
             pass
         except ArchiveError as error:
@@ -272,16 +291,39 @@ class Worker:
         return False
 
 
+def sweep(archive: Archive) -> None:
+    """The nightly sweep; one that would take too much asks in the log and deletes nothing."""
+    try:
+        found = sweeping.sweep(archive.vault, archive.engine, now=archive.now())
+    except (SweepTooLarge, RestoreUnfinished) as error:
+        log.error("nothing was swept: %s", error.message)
+        return
+    if found.swept or found.uploads:
+        log.info("swept %d objects, %d uploads", len(found.swept), found.uploads)
+    if lost := found.of(sweeping.Fate.LIVES):
+        log.error("%d objects have lost their row: run rebuild-catalogue", len(lost))
+
+
 def back_up_if_due(archive: Archive) -> backup.Made | None:
-    """The daily backup to ARCHIVE_BACKUP_DIR, unless today's is there already; see `backup.run`."""
-    folder = Path(archive.config.backup_dir)
-    newest = backup.newest(folder) if folder.is_dir() else None
-    if newest is not None and newest.made_at >= last_nightly(archive.now(), at=BACKUP):
-        return None
-    means = backup.Means(
-        archive.config, archive.engine, archive.store, archive.keys, now=archive.now
-    )
-    return backup.run(means, folder)
+    """The daily backup to each destination that lacks today's; the last one made.
+
+    See `backup.run`. One destination that fails does not keep the next from its backup.
+    """
+    made, failure = None, None
+    for folder in destinations.configured(archive.config):
+        newest = backup.newest(folder) if folder.is_dir() else None
+        if newest is not None and newest.made_at >= last_nightly(archive.now(), at=BACKUP):
+            continue
+        means = backup.Means(
+            archive.config, archive.engine, archive.store, archive.keys, now=archive.now
+        )
+        try:
+            made = backup.run(means, folder)
+        except ArchiveError as error:
+            failure = error
+    if failure is not None:
+        raise failure
+    return made
 
 
 def last_nightly(now: datetime, *, at: day_time = NIGHTLY) -> datetime:
@@ -339,6 +381,7 @@ def index_batch(archive: Archive) -> bool:
     with transaction(archive.engine) as connection:
         due = catalogue.to_index(connection, now=archive.now(), limit=INDEX_BATCH)
         former = catalogue.index_months(connection, [r.id for r in due])
+        mending.end_rebuilds(connection, now=archive.now())
     if not due:
         return False
     documents, unreadable = {}, []

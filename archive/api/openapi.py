@@ -468,6 +468,20 @@ def _schemas() -> dict[str, Any]:
                 "next": text_or_null,
                 "total": {"type": "integer"},
                 "facets": {"type": "object"},
+                "explained": {
+                    "type": "array",
+                    "items": _TEXT,
+                    "description": "how `q` was read where that is not plain, as codes: "
+                    "phrase-as-words, quote-not-closed, prefix-too-short, too-long, "
+                    "too-many-words, identity-code-not-searched, nothing-to-search, "
+                    "unknown-field:WORD",
+                },
+                "rebuilding": {
+                    "type": "array",
+                    "items": _TEXT,
+                    "description": "months (YYYY-MM) of which not everything is found now: their "
+                    "index is being made anew; absent when there is none",
+                },
             }
         ),
         "Opening": _object({"url": _TEXT, "expires_at": _TIME}),

@@ -245,6 +245,8 @@ def page(found: Page) -> dict[str, Any]:
         body["total"] = found.total
     if found.facets is not None:
         body["facets"] = {name: dict(counts) for name, counts in found.facets.items()}
+    if found.rebuilding:
+        body["rebuilding"] = list(found.rebuilding)
     if found.explained:
         body["explained"] = list(found.explained)
     return body

@@ -29,10 +29,14 @@ class Parts:
 
     `say` is told, in a few words, what is being waited for. While the parts run,
     `home`/run/parts.json (0600) tells other commands of the same user where they are.
+    With `object_lock` the bucket can lock objects, and only the eraser's credential deletes them.
     """
 
-    def __init__(self, home: Path, *, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, home: Path, *, say: Callable[[str], None], object_lock: bool = False
+    ) -> None:
         self.home = home.resolve()
+        self._object_lock = object_lock
         self._say = say
         self._lock: int | None = None
         self._sockets: Path | None = None
@@ -42,6 +46,7 @@ class Parts:
         self.store_url = ""
         self.access_key = ""
         self.secret_key = ""
+        self.eraser: tuple[str, str] = "", ""  # access and secret key
 
     def __enter__(self) -> Self:
         self.start()
@@ -74,13 +79,16 @@ class Parts:
         _sweep_run(self.home)
         self._sockets = _socket_folder(self.home)
         self._postgres = Postgres(self.home, self._sockets, say=self._say)
-        self._seaweedfs = SeaweedFS(self.home, self._sockets, say=self._say)
+        self._seaweedfs = SeaweedFS(
+            self.home, self._sockets, say=self._say, object_lock=self._object_lock
+        )
         self._seaweedfs.launch()  # takes longest: it comes up while PostgreSQL does
         self._postgres.launch()
         self.database_url = self._postgres.wait()
         self.store_url = self._seaweedfs.wait()
         self.access_key = self._seaweedfs.access_key
         self.secret_key = self._seaweedfs.secret_key
+        self.eraser = self._seaweedfs.eraser
         self._announce()
 
     def _announce(self) -> None:
@@ -94,6 +102,9 @@ class Parts:
                 "store_url": self.store_url,
                 "store_access_key": self.access_key,
                 "store_secret_key": self.secret_key,
+                "store_eraser_access_key": self.eraser[0],
+                "store_eraser_secret_key": self.eraser[1],
+                "store_master": self._seaweedfs.master,
                 "store_folder": str(self._seaweedfs.folder),
                 "sockets": str(self._sockets),
             },

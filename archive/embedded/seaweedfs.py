@@ -36,6 +36,14 @@ READY_S = 180.0  # after kill -9 it took 18-24 s
 # On SIGTERM its volumes close at once; then its filer waits for ever to write a change log,
 # which nobody reads, to the volumes that are gone. What it acknowledged is on the disk.
 STOP_S = 2.0
+# What the service's own credential may do where objects are locked: neither delete what is locked
+# nor make, change or remove a bucket. The eraser's may delete, and not lift a legal hold.
+ORDINARY = (
+    "Read", "List", "Tagging", "Write", "GetObjectRetention", "PutObjectRetention",
+    "GetObjectLegalHold", "PutObjectLegalHold", "GetBucketObjectLockConfiguration",
+)  # fmt: skip
+ERASER = ("Read", "List", "Write", "BypassGovernanceRetention")
+EVERYTHING = ("Admin", "Read", "List", "Tagging", "Write")
 VOLUME_MB = 256
 # Volumes that are written side by side; SeaweedFS's own 7 gain nothing and need 2 GB of room.
 VOLUMES_AT_ONCE = 3
@@ -47,7 +55,10 @@ FSYNC_COMMAND = "fs.configure -locationPrefix=/buckets/ -fsync -apply"
 class SeaweedFS:
     """One `weed server` over `home`/seaweedfs."""
 
-    def __init__(self, home: Path, sockets: Path, *, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, home: Path, sockets: Path, *, say: Callable[[str], None], object_lock: bool = False
+    ) -> None:
+        self._object_lock = object_lock
         self.folder = home / "seaweedfs"
         self._home = home
         self._sockets = sockets
@@ -64,12 +75,29 @@ class SeaweedFS:
     def secret_key(self) -> str:
         return str(self._state["secret_key"])
 
+    @property
+    def eraser(self) -> tuple[str, str]:
+        """Access and secret key of the eraser's credential; empty where nothing is locked."""
+        if not self._object_lock:
+            return "", ""
+        return str(self._state["eraser_access_key"]), str(self._state["eraser_secret_key"])
+
+    @property
+    def master(self) -> str:
+        """host:port of the master."""
+        return f"{HOST}:{self._state['ports']['master']}"
+
     def launch(self) -> None:
         self.folder.mkdir(mode=0o700, exist_ok=True)
         (self.folder / "tmp").mkdir(mode=0o700, exist_ok=True)
         end_former(self.folder, signal.SIGKILL)
         fresh_log(self._log)
         self._state.load()
+        if self._object_lock and not self._state.get("object_lock"):
+            self._state["object_lock"] = True
+            self._state.save()
+        # Once locked, what is in the bucket needs the eraser also after the setting is gone.
+        self._object_lock = bool(self._state.get("object_lock"))
         if not all(_is_free(port) for port in self._state["ports"].values()):
             self._state["ports"] = free_ports()
             self._state.save()
@@ -142,14 +170,22 @@ class SeaweedFS:
         }
 
     def _write_configuration(self) -> None:
-        identity = {
-            "name": "archive",
-            "credentials": [{"accessKey": self.access_key, "secretKey": self.secret_key}],
-            "actions": ["Admin", "Read", "List", "Tagging", "Write"],
-        }
-        write_private(self._home / "run" / "seaweedfs-s3.json", {"identities": [identity]})
+        identities = [
+            _identity("archive", self.access_key, self.secret_key,
+                      ORDINARY if self._object_lock else EVERYTHING)
+        ]  # fmt: skip
+        if self._object_lock:
+            identities.append(_identity("eraser", *self.eraser, ERASER))
+            identities.append(_identity("operator", *self._operator(), EVERYTHING))
+        write_private(self._home / "run" / "seaweedfs-s3.json", {"identities": identities})
         growth = f"[master.volume_growth]\ncopy_1 = {VOLUMES_AT_ONCE}\n"
         (self.folder / "master.toml").write_text(growth, encoding="ascii")
+
+    def _operator(self) -> tuple[str, str]:
+        """The credential that makes buckets; with object lock it is nobody's but this module's."""
+        if not self._object_lock:
+            return self.access_key, self.secret_key
+        return str(self._state["operator_access_key"]), str(self._state["operator_secret_key"])
 
     def wait(self) -> str:
         """The address of the bucket, when it takes objects and keeps what it acknowledges."""
@@ -180,9 +216,11 @@ class SeaweedFS:
         self._weed("fix", str(volume))
 
     def _answers(self) -> bool:
-        store = S3Store(place_of(self._url(), self.access_key, self.secret_key))
+        store = S3Store(place_of(self._url(), *self._operator()))
         try:
             store.make_bucket()
+            if self._object_lock:
+                store.make_lockable()
             # An empty object would need no volume: this one waits until they are there.
             store.put_bytes("readiness/probe", b"probe")
             answered = store.get("readiness/probe", start=0, length=10) == b"probe"
@@ -275,6 +313,11 @@ class _State:
                 "fsync": False,
             }
             self.save()
+        for who in ("eraser", "operator"):  # a home of an earlier version lacks them
+            if f"{who}_access_key" not in self._values:
+                self._values[f"{who}_access_key"] = secrets.token_hex(10)
+                self._values[f"{who}_secret_key"] = secrets.token_urlsafe(32)
+                self.save()
 
     def save(self) -> None:
         write_private(self._path, self._values)
@@ -287,6 +330,11 @@ class _State:
 
     def __setitem__(self, name: str, value: Any) -> None:
         self._values[name] = value
+
+
+def _identity(name: str, access: str, secret: str, actions: tuple[str, ...]) -> dict[str, Any]:
+    credentials = [{"accessKey": access, "secretKey": secret}]
+    return {"name": name, "credentials": credentials, "actions": list(actions)}
 
 
 def weed() -> str:

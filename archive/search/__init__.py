@@ -8,6 +8,7 @@ knows nothing of recordings' bytes, of people or of rights.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -34,12 +35,22 @@ class KeyProvider(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Months held open by a process, and the memory they take, about."""
+
+    months: int
+    memory_bytes: int
+
+
 class Index(Protocol):
     """One search engine. Months are "YYYY-MM" of the time of contact, in UTC.
 
     Everything it keeps outside its own memory is sealed, temporary files included. Reading
-    methods raise IndexDamaged naming the month they could not read; the caller drops that month
-    and puts its documents again. A month whose key was destroyed reads as empty.
+    methods raise IndexDamaged naming the month they could not read; `find`, `count` and `facets`
+    pass over such months where they are given a set `lacking`, and name them there. The caller
+    drops a damaged month and puts its documents again. A month whose key was destroyed reads as
+    empty.
     """
 
     name: str
@@ -60,7 +71,12 @@ class Index(Protocol):
         ...
 
     def find(
-        self, query: Query, *, limit: int, after: tuple[datetime, UUID] | None = None
+        self,
+        query: Query,
+        *,
+        limit: int,
+        after: tuple[datetime, UUID] | None = None,
+        lacking: set[str] | None = None,
     ) -> list[Hit]:
         """At most `limit` hits strictly after `after`, the time and id of an earlier hit.
 
@@ -68,11 +84,13 @@ class Index(Protocol):
         """
         ...
 
-    def count(self, query: Query) -> int:
+    def count(self, query: Query, *, lacking: set[str] | None = None) -> int:
         """How many documents match."""
         ...
 
-    def facets(self, query: Query, fields: Sequence[str]) -> dict[str, dict[str, int]]:
+    def facets(
+        self, query: Query, fields: Sequence[str], *, lacking: set[str] | None = None
+    ) -> dict[str, dict[str, int]]:
         """For each of `fields` (of FACETS; others are left out): value -> how many match."""
         ...
 
@@ -84,8 +102,16 @@ class Index(Protocol):
         """The months that hold something, newest first."""
         ...
 
-    def check(self) -> dict[str, str]:
-        """Month -> reason code of every month that cannot be read whole; {} when all is well."""
+    def size(self, month: str) -> int:
+        """How many documents the month holds; cheap. IndexDamaged."""
+        ...
+
+    def check(self, month: str | None = None) -> dict[str, str]:
+        """Month -> reason code of every month (or of this one) that cannot be read whole."""
+        ...
+
+    def opened(self) -> Opened:
+        """What this process holds in memory."""
         ...
 
     def stale(self) -> list[str]:
@@ -95,13 +121,17 @@ class Index(Protocol):
     def to_rewrite(self) -> list[str]:
         """Months that lost documents by `remove` since they were written, or lie in many pieces.
 
-        Oldest first; for the nightly run. Rewriting a month of 8,000 takes about half a minute,
-        during which nothing can be put.
+        Oldest first; for the nightly run.
         """
         ...
 
     def rewrite(self, month: str) -> None:
-        """Writes the month under a fresh key without what was removed; destroys the old key."""
+        """Writes the month under a fresh key without what was removed; destroys the old key.
+
+        Takes about half a minute for 8,000 documents, during which others read and put. What is
+        removed meanwhile is found no more, but goes only with the next rewriting: the month is
+        in `to_rewrite` then.
+        """
         ...
 
     def drop(self, month: str) -> None:
@@ -113,14 +143,28 @@ class Index(Protocol):
         ...
 
 
-def open_index(path: Path, keys: KeyProvider, *, memory_mb: int = 512) -> Index:
-    """The index in folder `path` (made at first writing), its opened months within `memory_mb`.
+def open_index(
+    path: Path,
+    keys: KeyProvider,
+    *,
+    memory_mb: int = 512,
+    synonyms: Path | None = None,
+    url: str = "",
+) -> Index:
+    """The index in folder `path`, or with `url` in that PostgreSQL database; made at first writing.
+
+    What it holds open stays within `memory_mb`. `synonyms`: the administrator's list; BadSetting
+    where it cannot be read.
 
     Loads the dictionaries in the background, so that the first search need not wait for them.
     """
     from archive.search.finnish import default_analyser
+    from archive.search.postgres_index import PostgresIndex
     from archive.search.whoosh_index import WhooshIndex
 
-    analyser = default_analyser()
+    analyser = default_analyser(synonyms)
     analyser.warm()
-    return WhooshIndex(path, keys, analyser=analyser, memory_bytes=memory_mb * 1024 * 1024)
+    memory_bytes = memory_mb * 1024 * 1024
+    if url:
+        return PostgresIndex(url, keys, analyser=analyser, memory_bytes=memory_bytes)
+    return WhooshIndex(path, keys, analyser=analyser, memory_bytes=memory_bytes)

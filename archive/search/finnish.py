@@ -10,45 +10,22 @@ from __future__ import annotations
 import os
 import re
 import threading
-import unicodedata
+import zlib
 from collections.abc import Iterator
 from functools import lru_cache
-from importlib import resources
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Protocol
 
-TERM_CHARS = 60  # longer words are cut: no word of a language, but a line of base64
-_VERSION = 1  # of the rules in this file; a change makes the months of an index stale
-_WORD = re.compile(r"[^\W_]+(?:[-'’:][^\W_]+)*")
+from archive.search.languages import language_of
+from archive.search.spelling import TERM_CHARS, clean, fold, words
+from archive.search.synonyms import Synonyms, lines_of, packaged
+
+_VERSION = 2  # of the rules in this file; a change makes the months of an index stale
 _EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
 _NUMBER = re.compile(r"\+?\d(?:[\d ().\u00a0-]{4,28})\d")
+_READINGS = 2  # base forms of a word of which the parts are looked for
 _SHORT_FIRST_PARTS = frozenset({"yö", "it"})  # of compounds; others have three letters
-_LETTERS_WITHOUT_PARTS = str.maketrans(
-    {"ø": "o", "đ": "d", "ł": "l", "ß": "ss", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d", "ı": "i"}
-)
-
-
-def clean(text: str) -> str:
-    """One form of each character, without case, NULs and lone surrogates."""
-    known = text.encode("utf-8", "ignore").decode().replace("\x00", " ")
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", known).casefold())
-
-
-@lru_cache(maxsize=50_000)
-def fold(word: str) -> str:
-    """A clean word without diacritics: häiriö -> hairio, čapek -> capek."""
-    apart = unicodedata.normalize("NFKD", word.translate(_LETTERS_WITHOUT_PARTS))
-    return "".join(c for c in apart if not unicodedata.combining(c))
-
-
-def folded_words(text: str) -> list[str]:
-    """The words of a name or label, folded: "Mäkelä, Yrjö" -> ["makela", "yrjo"]."""
-    return [fold(word)[:TERM_CHARS] for word in words(clean(text))]
-
-
-def words(cleaned: str) -> Iterator[str]:
-    """The words of clean text; parts joined by -, ' or : are one word here."""
-    return (match.group() for match in _WORD.finditer(cleaned))
 
 
 class Lemmatiser(Protocol):
@@ -56,8 +33,11 @@ class Lemmatiser(Protocol):
 
     name: str
 
-    def lemmas(self, word: str) -> tuple[str, ...]:
-        """The base forms of a clean word, likeliest first; () where it is not known."""
+    def lemmas(self, word: str, language: str | None = None) -> tuple[str, ...]:
+        """The base forms of a clean word, likeliest first; () where it is not known.
+
+        `language`: of the text it stands in ("sv", "en"), where that is not Finnish.
+        """
         ...
 
     def parts(self, word: str) -> tuple[str, ...]:
@@ -72,11 +52,19 @@ class Lemmatiser(Protocol):
 class Analyser:
     """Terms of texts and of words asked for. Safe to use from several threads."""
 
-    def __init__(self, lemmatiser: Lemmatiser, *, cached_words: int = 50_000) -> None:
+    def __init__(
+        self,
+        lemmatiser: Lemmatiser,
+        *,
+        synonyms: Synonyms | None = None,
+        cached_words: int = 50_000,
+    ) -> None:
         self._lemmatiser = lemmatiser
-        self._trade = _trade_forms(_data("lemmas.txt"))
-        self._synonyms = _groups(_data("synonyms.txt"))
-        self.name = f"{lemmatiser.name}+terms-{_VERSION}"
+        trade = lines_of(packaged("lemmas.txt"))
+        self._trade = _trade_forms(trade)
+        self._synonyms = synonyms or Synonyms()
+        known = zlib.crc32("\n".join(trade).encode())
+        self.name = f"{lemmatiser.name}+terms-{_VERSION}.{known:08x}"
         self._terms = lru_cache(maxsize=cached_words)(self._terms_of)
 
     def warm(self) -> threading.Thread:
@@ -89,8 +77,10 @@ class Analyser:
         """The terms of a text, as often as they come, in no promised order."""
         cleaned = clean(text)
         found: list[str] = []
-        for word in words(cleaned):
-            found.extend(self._terms(word))
+        said = list(words(cleaned))
+        spoken = language_of(said)
+        for word in said:
+            found.extend(self._terms(word, spoken))
         found.extend(match.group()[:TERM_CHARS] for match in _EMAIL.finditer(cleaned))
         found.extend(_joined_numbers(cleaned))
         return found
@@ -99,14 +89,15 @@ class Analyser:
         """Any of these answers a word asked for: itself, its lemma, the trade's synonyms."""
         cleaned = clean(word)
         lemmas = [*self._lemmas(_joined(cleaned)), *self._hyphenated(cleaned)]
-        near = [other for lemma in lemmas for other in self._synonyms.get(lemma, ())]
+        near = [other for lemma in lemmas for other in self._synonyms.of(lemma)]
         return _distinct([_joined(cleaned), *lemmas, *near])
 
-    def _terms_of(self, word: str) -> tuple[str, ...]:
+    def _terms_of(self, word: str, language: str | None) -> tuple[str, ...]:
         joined = _joined(word)
-        exact = [joined, *self._lemmas(joined), *self._parts(joined), *self._hyphenated(word)]
+        exact = [joined, *self._lemmas(joined, language), *self._parts(joined, language)]
+        exact += self._hyphenated(word)
         for piece in _pieces(word) if joined != word else ():
-            exact += [piece, *self._lemmas(piece), *self._parts(piece)]
+            exact += [piece, *self._lemmas(piece, language), *self._parts(piece, language)]
         return _distinct([*exact, *map(fold, exact)])
 
     def _hyphenated(self, word: str) -> list[str]:
@@ -114,17 +105,17 @@ class Analyser:
         *before, last = word.split(":", 1)[0].split("-")
         return ["".join(before) + lemma for lemma in self._lemmas(last)] if before else []
 
-    def _lemmas(self, word: str) -> tuple[str, ...]:
+    def _lemmas(self, word: str, language: str | None = None) -> tuple[str, ...]:
         if word in self._trade:
             return self._trade[word]
         if len(word) > TERM_CHARS or not word.isalpha():
             return ()
-        return self._lemmatiser.lemmas(word)
+        return self._lemmatiser.lemmas(word, language)
 
-    def _parts(self, word: str) -> list[str]:
-        if len(word) > TERM_CHARS or not word.isalpha():
+    def _parts(self, word: str, language: str | None) -> list[str]:
+        if len(word) > TERM_CHARS or not word.isalpha() or language is not None:
             return []
-        lemmas = self._lemmas(word)[:1] or (word,)
+        lemmas = self._lemmas(word)[:_READINGS] or (word,)
         return [part for lemma in lemmas for part in self._lemmatiser.parts(lemma)]
 
 
@@ -151,8 +142,11 @@ class SimplemmaLemmatiser:
     def load(self) -> None:
         self._dictionaries()
 
-    def lemmas(self, word: str) -> tuple[str, ...]:
+    def lemmas(self, word: str, language: str | None = None) -> tuple[str, ...]:
         dictionaries = self._dictionaries()
+        of_text = dictionaries.get(language, word) if language in self._LANGUAGES else None
+        if of_text is not None:
+            return (clean(of_text),)
         known = [dictionaries.get(language, word) for language in self._LANGUAGES]
         found = [lemma for lemma in known if lemma]
         if not found:
@@ -212,8 +206,8 @@ class _Dictionaries:
         }
         self._strategy = DefaultStrategy(low_memory=True)
 
-    def get(self, language: str, word: str) -> str | None:
-        found = self._maps[language].get(word)
+    def get(self, language: str | None, word: str) -> str | None:
+        found = self._maps[language].get(word) if language is not None else None
         return str(found) if found is not None else None
 
     def guess(self, word: str) -> str | None:
@@ -238,7 +232,9 @@ class VoikkoLemmatiser:
     def load(self) -> None:
         self._others.load()
 
-    def lemmas(self, word: str) -> tuple[str, ...]:
+    def lemmas(self, word: str, language: str | None = None) -> tuple[str, ...]:
+        if language is not None:
+            return self._others.lemmas(word, language)
         return self._bases(word) or self._others.lemmas(word)
 
     def parts(self, word: str) -> tuple[str, ...]:
@@ -267,15 +263,24 @@ class VoikkoLemmatiser:
             return list(self._voikko.analyze(word))
 
 
+@lru_cache(maxsize=4)
+def default_analyser(synonyms: Path | None = None) -> Analyser:
+    """The best analyser of this machine: Voikko where it is installed, else simplemma alone.
+
+    `synonyms`: the administrator's file. BadSetting where it cannot be read.
+    """
+    return Analyser(_default_lemmatiser(), synonyms=Synonyms(synonyms))
+
+
 @lru_cache(maxsize=1)
-def default_analyser() -> Analyser:
-    """The best analyser of this machine: Voikko where it is installed, else simplemma alone."""
+def _default_lemmatiser() -> Lemmatiser:
     simple = SimplemmaLemmatiser()
-    voikko = _installed_voikko()
-    return Analyser(VoikkoLemmatiser(voikko, simple) if voikko is not None else simple)
+    voikko = installed_voikko()
+    return VoikkoLemmatiser(voikko, simple) if voikko is not None else simple
 
 
-def _installed_voikko() -> Any:
+def installed_voikko() -> Any:
+    """Voikko's handle; None where library, dictionary or binding is not installed."""
     try:
         import libvoikko
 
@@ -310,12 +315,6 @@ def _distinct(found: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(term[:TERM_CHARS] for term in found if term))
 
 
-def _data(name: str) -> list[str]:
-    text = resources.files("archive.search").joinpath(name).read_text(encoding="utf-8")
-    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
-    return [line for line in lines if line]
-
-
 def _trade_forms(lines: list[str]) -> dict[str, tuple[str, ...]]:
     """Lines "lemma: form form …" -> form to lemmas; the lemma is a form of itself."""
     found: dict[str, tuple[str, ...]] = {}
@@ -325,14 +324,4 @@ def _trade_forms(lines: list[str]) -> dict[str, tuple[str, ...]]:
         for form in (lemma, *rest.split()):
             found[form] = _distinct([*found.get(form, ()), lemma])
             found[fold(form)] = _distinct([*found.get(fold(form), ()), fold(lemma)])
-    return found
-
-
-def _groups(lines: list[str]) -> dict[str, tuple[str, ...]]:
-    """Lines of words that stand for each other -> each to the others."""
-    found: dict[str, tuple[str, ...]] = {}
-    groups = [clean(line).split() for line in lines]
-    for group in [*groups, *([fold(word) for word in group] for group in groups)]:
-        for word in group:
-            found[word] = _distinct([*found.get(word, ()), *(w for w in group if w != word)])
     return found

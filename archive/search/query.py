@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from archive.formats.identifiers import CASE_NUMBER, mask_hetu, phone_digits
 from archive.model import Query
-from archive.search.finnish import TERM_CHARS, Analyser, clean, fold, folded_words, words
+from archive.search.finnish import Analyser
+from archive.search.spelling import TERM_CHARS, clean, fold, folded_words, words
 from archive.search.terms import compact, email_forms, exact, person_terms, phone_forms
 
 MOST_CHARS = 1_000  # of a question; what stands behind is not read

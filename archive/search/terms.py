@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 from archive.formats.identifiers import email_key, mask_hetu, normalise_phone, phone_digits
 from archive.model import Document
-from archive.search.finnish import TERM_CHARS, Analyser, clean, fold, folded_words
+from archive.search.finnish import Analyser
+from archive.search.spelling import TERM_CHARS, clean, fold, folded_words
 
 VERSION = 1  # of the fields; a change makes the months of an index stale
 FIELDS = (

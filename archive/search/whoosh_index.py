@@ -6,58 +6,48 @@ come from a sorted list that every segment keeps, not from the index. Knows noth
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import heapq
 import shutil
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from archive.errors import (
-    ArchiveError,
-    DiskFull,
-    IndexBusy,
-    IndexDamaged,
-    KeyDestroyed,
-    KeyMissing,
-    SealBroken,
-)
+from archive.errors import IndexBusy, IndexDamaged, KeyDestroyed
 from archive.model import Document, Hit, Query
-from archive.search import FACETS, KeyProvider
+from archive.search import FACETS, KeyProvider, Opened
 from archive.search.finnish import Analyser
+from archive.search.instants import Key, microseconds, moment, month_of, span
 from archive.search.query import Question, question
 from archive.search.sealed_storage import names, remove_leftovers, sync_folder
 from archive.search.terms import document_terms
 from archive.search.whoosh_month import (
-    Key,
     Leaf,
     MonthWriter,
     OpenMonth,
     Place,
     analyser_mark,
     analysers,
-    microseconds,
-    moment,
-    month_of,
+    documents_at,
     note_analyser,
     place,
     places,
-    rewrite,
 )
-from archive.search.whoosh_walk import matching, newest, scores, span, weights
+from archive.search.whoosh_opened import OpenedMonths, damage_named
+from archive.search.whoosh_rewrite import Snapshot, catch_up, copy
+from archive.search.whoosh_walk import matching, newest, scores, weights
 
 _REMOVED = "removed"  # an empty file: the month lost documents and was not rewritten yet
 _PIECES = 8  # small segments of a month beyond which it is worth rewriting
 _LOCK = "write.lock"  # empty; held while something is written
+_REWRITE_LOCK = "rewrite.lock"  # empty; held while a month is being rewritten
+_REWRITE_WAIT_S = 900
 _GONE = ".gone"  # behind the name of a folder that is being removed
-_ATTEMPTS = 50  # of reading a month while writers replace its files
-_PAUSE_S = 0.01
 
 
 class WhooshIndex:
@@ -78,11 +68,10 @@ class WhooshIndex:
         self._path = path
         self._keys = keys
         self._analyser = analyser
-        self._memory_bytes = memory_bytes
         self._sort_mb = sort_mb
         self._lock_wait_s = lock_wait_s
-        self._open: OrderedDict[str, OpenMonth] = OrderedDict()  # longest unused first
-        self._reading = threading.RLock()  # a segment's reader is not safe between threads
+        self._months = OpenedMonths(path, keys, memory_bytes=memory_bytes)
+        self._reading = self._months.lock
         self._writing = threading.RLock()
 
     # -- writing ---------------------------------------------------------------------
@@ -106,31 +95,29 @@ class WhooshIndex:
             # The note comes first: a crash after it costs a rewrite that was not needed, never
             # forgets one that was.
             _touch(where.folder / _REMOVED)
-            with self._writer(where) as writer:
+            # Nothing is merged: the month is written anew soon.
+            with self._writer(where, merge=False) as writer:
                 writer.delete(self._documents(month, doomed))
 
     def rewrite(self, month: str) -> None:
-        """See the port."""
-        with self._lock():
-            where = self._current(month)
-            if where is None:
-                return
-            fresh = self._next_place(month, new=True)
+        """See the port. The month is copied while others put; what they put follows at the end."""
+        with self._rewriting():
+            with self._lock():
+                where = self._current(month)
+                if where is None:
+                    return
+                fresh = self._next_place(month, new=True)
+                # From here to the end writers of this month merge nothing (see `_writer`), so
+                # that the segments of the snapshot stay where they are.
+                fresh.folder.mkdir(mode=0o700)
+                snapshot = self._snapshot(where)
             try:
-                with _damage_named(month):
-                    written = self._copy(where, fresh)
-            except FileNotFoundError:  # no other writer can have been faster: we hold the lock
-                raise IndexDamaged(month=month, reason="file missing") from None
-            if written:
-                # From this rename on the fresh one is read. A crash before it leaves a folder
-                # that the next writer removes with its key; a crash after it leaves the old
-                # generation, whose key the next writer destroys.
-                fresh.folder.rename(place(self._path, month, fresh.generation).folder)
-                sync_folder(self._path)
-                self._discard(where)
-            else:
-                self._discard(where)
-                self._discard(fresh)
+                self._copy(snapshot, fresh)
+            except (FileNotFoundError, IndexDamaged, KeyDestroyed) as error:
+                self._give_up(where, fresh, error)
+                return
+            with self._lock():
+                self._replace(snapshot, fresh)
 
     def drop(self, month: str) -> None:
         """See the port."""
@@ -150,13 +137,14 @@ class WhooshIndex:
                 writer.add(key, document_terms(document, self._analyser))
 
     @contextmanager
-    def _writer(self, where: Place) -> Iterator[MonthWriter]:
+    def _writer(self, where: Place, *, merge: bool = True) -> Iterator[MonthWriter]:
         """One commit; nothing of it stays if it fails. IndexDamaged, DiskFull."""
-        with _damage_named(where.month, writing=True):
-            writer = MonthWriter(where, self._key(where), sort_mb=self._sort_mb)
+        rewritten = any(p.new for p in places(self._path) if p.month == where.month)
+        with damage_named(where.month, writing=True):
+            writer = MonthWriter(where, self._months.key(where), sort_mb=self._sort_mb)
             try:
                 yield writer
-                writer.commit()
+                writer.commit(merge=merge and not rewritten)
             except BaseException:
                 writer.cancel()
                 raise
@@ -164,31 +152,81 @@ class WhooshIndex:
     def _documents(self, month: str, ids: Sequence[UUID]) -> dict[str, set[int]]:
         """Segment -> its documents of these ids."""
         with self._reading:
-            opened = self._month(month)
-            leaves = opened.leaves if opened is not None else {}
-            return {
-                name: {doc for id in ids for doc in leaf.matching("id", id.hex)}
-                for name, leaf in leaves.items()
-            }
+            opened = self._months.month(month)
+            return documents_at(opened.leaves if opened is not None else {}, ids)
 
-    def _copy(self, where: Place, fresh: Place) -> bool:
-        """What lives in `where`, written to `fresh`; False where nothing lives."""
-        with self._reading:
-            opened = self._month(where.month)
-            if opened is None or not any(leaf.count > len(gone) for leaf, gone in opened.parts()):
-                return False
-        old = where.storage(self._key(where))
-        key = self._keys.ensure(fresh.key_name)
+    # -- rewriting -------------------------------------------------------------------
+
+    def _snapshot(self, where: Place) -> Snapshot:
         compact = not (where.folder / _REMOVED).exists()
-        rewrite(
-            old,
-            opened.toc_number,
-            lambda: MonthWriter(fresh, key, sort_mb=self._sort_mb),
-            compact=compact,
-        )
-        for analyser in analysers(old):
-            note_analyser(fresh.storage(key), analyser.rpartition("+fields-")[0])
-        return True
+        try:
+            with damage_named(where.month):
+                return Snapshot.take(where, self._months.key(where), compact=compact)
+        except FileNotFoundError:  # no other writer can have been faster: we hold the lock
+            raise IndexDamaged(month=where.month, reason="file missing") from None
+
+    def _copy(self, snapshot: Snapshot, fresh: Place) -> None:
+        key = self._keys.ensure(fresh.key_name)
+        with damage_named(fresh.month):
+            copy(snapshot, lambda: MonthWriter(fresh, key, sort_mb=self._sort_mb))
+            for analyser in analysers(snapshot.storage):
+                note_analyser(fresh.storage(key), analyser.rpartition("+fields-")[0])
+
+    def _give_up(self, where: Place, fresh: Place, error: Exception) -> None:
+        """Nothing happened if the month was dropped meanwhile; else it is damaged."""
+        with self._lock():
+            self._discard(fresh)
+            if self._current(where.month) != where:
+                return
+        if isinstance(error, IndexDamaged):
+            raise error
+        raise IndexDamaged(month=where.month, reason="file missing") from None
+
+    def _replace(self, snapshot: Snapshot, fresh: Place) -> None:
+        """Puts the copy in the place of the month, with what changed since the snapshot."""
+        where = snapshot.place
+        if self._current(where.month) != where:
+            self._discard(fresh)  # the month was dropped
+            return
+        key = self._months.key(fresh)
+        with damage_named(where.month, writing=True):
+            lost = catch_up(
+                snapshot, fresh, key, lambda: MonthWriter(fresh, key, sort_mb=self._sort_mb)
+            )
+        opened = OpenMonth.read(fresh, key, reuse=None)
+        living = sum(leaf.count - len(gone) for leaf, gone in opened.parts()) if opened else 0
+        if opened is not None:
+            opened.close()
+        if not living:
+            self._discard(where)
+            self._discard(fresh)
+            return
+        if lost:
+            _touch(fresh.folder / _REMOVED)
+        # From this rename on the fresh one is read. A crash before it leaves a folder that a
+        # later writer removes with its key; a crash after it leaves the old generation, whose
+        # key the next writer destroys.
+        fresh.folder.rename(place(self._path, fresh.month, fresh.generation).folder)
+        sync_folder(self._path)
+        self._discard(where)
+
+    @contextmanager
+    def _rewriting(self) -> Iterator[None]:
+        """The only one that rewrites, among all threads and processes."""
+        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self._path / _REWRITE_LOCK).open("ab") as file:
+            _flock(file.fileno(), max(_REWRITE_WAIT_S, self._lock_wait_s))
+            yield
+
+    def _nobody_rewrites(self) -> bool:
+        """Whether unfinished folders are leftovers: asked under the writers' lock, so that none
+        can be begun."""
+        with (self._path / _REWRITE_LOCK).open("ab") as file:
+            try:
+                fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
 
     # -- places and keys -------------------------------------------------------------
 
@@ -205,8 +243,11 @@ class WhooshIndex:
     def _tidy(self) -> None:
         """Finishes or takes back what writers that were killed left."""
         found = places(self._path)
+        leftover = any(p.new for p in found) and self._nobody_rewrites()
         for where in found:
-            if where.new or self._superseded(where, found) or self._dead(where):
+            if where.new and not leftover:
+                continue
+            if where.new or self._superseded(where, found) or self._months.dead(where):
                 self._discard(where)
             else:
                 remove_leftovers(where.folder)
@@ -218,22 +259,10 @@ class WhooshIndex:
         later = (p for p in found if p.month == where.month and not p.new)
         return any(p.generation > where.generation for p in later)
 
-    def _dead(self, where: Place) -> bool:
-        try:
-            self._keys.get(where.key_name)
-        except KeyDestroyed:
-            return True
-        except (KeyMissing, SealBroken):
-            return False
-        return False
-
     def _discard(self, where: Place) -> None:
         """The key goes first: a crash after it leaves bytes that nobody can open."""
         self._keys.destroy(where.key_name)
-        with self._reading:
-            opened = self._open.get(where.month)
-            if opened is not None and opened.place == where:
-                self._open.pop(where.month).close()
+        self._months.let_go(where)
         # Renamed first: a reader must not find a folder of which half is removed.
         gone = where.folder.with_name(where.folder.name + _GONE)
         if where.folder.exists():
@@ -244,7 +273,7 @@ class WhooshIndex:
     def _current(self, month: str) -> Place | None:
         """The generation that counts; None where there is none or its key was destroyed."""
         found = [p for p in places(self._path) if p.month == month and not p.new]
-        if not found or self._dead(found[-1]):
+        if not found or self._months.dead(found[-1]):
             return None
         return found[-1]
 
@@ -260,29 +289,35 @@ class WhooshIndex:
                 continue
             return where
 
-    def _key(self, where: Place) -> bytes:
-        try:
-            return self._keys.get(where.key_name)
-        except KeyMissing:
-            raise IndexDamaged(month=where.month, reason="key missing") from None
-
     # -- reading ---------------------------------------------------------------------
 
     def find(
-        self, query: Query, *, limit: int, after: tuple[datetime, UUID] | None = None
+        self,
+        query: Query,
+        *,
+        limit: int,
+        after: tuple[datetime, UUID] | None = None,
+        lacking: set[str] | None = None,
     ) -> list[Hit]:
         """See the port."""
         asked = question(query, self._analyser)
         cursor = (microseconds(after[0]), after[1].bytes) if after is not None else None
         with self._reading:
             if query.sort == "relevance":
-                return self._by_relevance(asked, query, limit, cursor)
-            return self._newest(asked, query, limit, cursor)
+                return self._by_relevance(asked, query, limit, cursor, lacking)
+            return self._newest(asked, query, limit, cursor, lacking)
 
-    def _newest(self, asked: Question, query: Query, limit: int, cursor: Key | None) -> list[Hit]:
+    def _newest(
+        self,
+        asked: Question,
+        query: Query,
+        limit: int,
+        cursor: Key | None,
+        lacking: set[str] | None,
+    ) -> list[Hit]:
         first, stop = span(query, cursor)
         found: list[Key] = []
-        for opened in self._months(first, stop):
+        for opened in self._months.between(first, stop, lacking=lacking):
             here: list[Key] = []
             for leaf, gone in opened.parts():
                 here += newest(leaf, gone, asked.clause, first, stop, limit)
@@ -292,14 +327,20 @@ class WhooshIndex:
         return [Hit(UUID(bytes=id), moment(us), 0.0) for us, id in found]
 
     def _by_relevance(
-        self, asked: Question, query: Query, limit: int, cursor: Key | None
+        self,
+        asked: Question,
+        query: Query,
+        limit: int,
+        cursor: Key | None,
+        lacking: set[str] | None,
     ) -> list[Hit]:
         """All that match, scored: the more often and the rarer the words, the higher."""
         first, stop = span(query, None)
         # Twice over the months, one open at a time: all of them may be more than memory allows.
-        said = weights(asked, (leaf for m in self._months(first, stop) for leaf, _ in m.parts()))
+        months = self._months.between(first, stop, lacking=lacking)
+        said = weights(asked, (leaf for opened in months for leaf, _ in opened.parts()))
         found: dict[Key, float] = {}
-        for opened in self._months(first, stop):
+        for opened in self._months.between(first, stop, lacking=lacking):
             for leaf, gone in opened.parts():
                 found |= scores(leaf, matching(leaf, gone, asked.clause, first, stop), said)
         ranked = ((score, key) for key, score in found.items())
@@ -311,14 +352,16 @@ class WhooshIndex:
         best = heapq.nlargest(limit, ranked)
         return [Hit(UUID(bytes=id), moment(us), score) for score, (us, id) in best]
 
-    def count(self, query: Query) -> int:
+    def count(self, query: Query, *, lacking: set[str] | None = None) -> int:
         """See the port."""
-        return sum(len(found) for _, _, found in self._all_matches(query))
+        return sum(len(found) for _, _, found in self._all_matches(query, lacking))
 
-    def facets(self, query: Query, fields: Sequence[str]) -> dict[str, dict[str, int]]:
+    def facets(
+        self, query: Query, fields: Sequence[str], *, lacking: set[str] | None = None
+    ) -> dict[str, dict[str, int]]:
         """See the port."""
         counts: dict[str, Counter[str]] = {f: Counter() for f in fields if f in FACETS}
-        for month, leaf, found in self._all_matches(query):
+        for month, leaf, found in self._all_matches(query, lacking):
             for field, values in counts.items():
                 if field == "month":
                     values[month] += len(found)
@@ -328,11 +371,13 @@ class WhooshIndex:
                     values[value] += len(found & leaf.matching(name, value))
         return {f: dict((+values).most_common()) for f, values in counts.items()}
 
-    def _all_matches(self, query: Query) -> Iterator[tuple[str, Leaf, set[int]]]:
+    def _all_matches(
+        self, query: Query, lacking: set[str] | None
+    ) -> Iterator[tuple[str, Leaf, set[int]]]:
         asked = question(query, self._analyser)
         first, stop = span(query, None)
         with self._reading:
-            for opened in self._months(first, stop):
+            for opened in self._months.between(first, stop, lacking=lacking):
                 for leaf, gone in opened.parts():
                     found = matching(leaf, gone, asked.clause, first, stop)
                     yield opened.place.month, leaf, found
@@ -346,32 +391,44 @@ class WhooshIndex:
     def months(self) -> list[str]:
         """See the port."""
         with self._reading:
-            return [m for m in self._month_names() if self._month(m) is not None]
+            names = self._months.names()
+            return [month for month in names if self._months.month(month) is not None]
 
-    def check(self) -> dict[str, str]:
+    def size(self, month: str) -> int:
+        """See the port."""
+        return self._months.size(month)
+
+    def check(self, month: str | None = None) -> dict[str, str]:
         """See the port. Reads and authenticates every file."""
         found: dict[str, str] = {}
-        for month in self._month_names():
+        with self._reading:
+            names = self._months.names() if month is None else [month]
+        for name in names:
             try:
                 with self._reading:
-                    opened = self._month(month)
+                    opened = self._months.month(name)
                     if opened is not None:
                         self._read_all(opened)
             except IndexDamaged as error:
-                found[month] = str(error.facts["reason"])
+                found[name] = str(error.facts["reason"])
         return found
+
+    def opened(self) -> Opened:
+        """See the port."""
+        return self._months.taken()
 
     def stale(self) -> list[str]:
         """See the port."""
         today = [analyser_mark(self._analyser.name)]
         found = []
         with self._reading:
-            for month in self._month_names():
-                opened = self._month(month)
+            for month in self._months.names():
+                opened = self._months.month(month)
                 if opened is None:
                     continue
-                with _damage_named(month):
-                    if analysers(opened.place.storage(self._key(opened.place))) != today:
+                with damage_named(month):
+                    key = self._months.key(opened.place)
+                    if analysers(opened.place.storage(key)) != today:
                         found.append(month)
         return found
 
@@ -379,9 +436,9 @@ class WhooshIndex:
         """See the port."""
         found = []
         with self._reading:
-            for month in sorted(self._month_names()):
+            for month in sorted(self._months.names()):
                 try:
-                    opened = self._month(month)
+                    opened = self._months.month(month)
                 except IndexDamaged:
                     continue  # to be dropped, not rewritten
                 if opened is None:
@@ -393,102 +450,16 @@ class WhooshIndex:
 
     def close(self) -> None:
         """See the port."""
-        with self._reading:
-            for opened in self._open.values():
-                opened.close()
-            self._open.clear()
+        self._months.close()
 
     def _read_all(self, opened: OpenMonth) -> None:
-        with _damage_named(opened.place.month):
-            storage = opened.place.storage(self._key(opened.place))
+        with damage_named(opened.place.month):
+            storage = opened.place.storage(self._months.key(opened.place))
             for name in storage.list():
                 storage.read(name)
 
-    def _month_names(self) -> list[str]:
-        return sorted({p.month for p in places(self._path) if not p.new}, reverse=True)
-
-    def _months(self, first: Key | None, stop: Key | None) -> Iterator[OpenMonth]:
-        """The months that may hold keys from `first` to before `stop`, newest first."""
-        oldest = month_of(moment(first[0])) if first is not None else ""
-        newest = month_of(moment(stop[0])) if stop is not None else "9999-99"
-        for name in self._month_names():
-            if oldest <= name <= newest and (opened := self._month(name)) is not None:
-                yield opened
-
-    def _month(self, month: str) -> OpenMonth | None:
-        """The month as it is on disk now; None where there is none. IndexDamaged."""
-        for _ in range(_ATTEMPTS):
-            try:
-                return self._refreshed(month)
-            except FileNotFoundError:
-                time.sleep(_PAUSE_S)  # a writer was faster; what it wrote is there already
-        raise IndexDamaged(month=month, reason="file missing")
-
-    def _refreshed(self, month: str) -> OpenMonth | None:
-        found = [p for p in places(self._path) if p.month == month and not p.new]
-        held = self._open.pop(month, None)
-        opened = None
-        try:
-            if found:
-                opened = self._read(found[-1], held)
-        finally:
-            if held is not None and (opened is None or opened.place != held.place):
-                held.close()
-        if opened is not None:
-            self._open[month] = opened
-            self._close_unused()
-        return opened
-
-    def _read(self, where: Place, held: OpenMonth | None) -> OpenMonth | None:
-        try:
-            with _damage_named(where.month):
-                return OpenMonth.read(where, self._key(where), reuse=held)
-        except (KeyDestroyed, IndexDamaged):
-            # Not damage if a writer was just destroying the key: then the month was rewritten,
-            # and is read there, or dropped.
-            if any(p > where for p in places(self._path) if p.month == where.month and not p.new):
-                raise FileNotFoundError from None
-            if self._dead(where):
-                return None
-            raise
-
-    def _close_unused(self) -> None:
-        """Keeps within the memory given; the month at hand stays whatever it takes."""
-        taken = sum(opened.memory_bytes for opened in self._open.values())
-        while taken > self._memory_bytes and len(self._open) > 1:
-            _, opened = self._open.popitem(last=False)
-            taken -= opened.memory_bytes
-            opened.close()
-
 
 # -- files -----------------------------------------------------------------------------
-
-
-@contextmanager
-def _damage_named(month: str, *, writing: bool = False) -> Iterator[None]:
-    """Whatever unreadable bytes lead to becomes IndexDamaged; no space becomes DiskFull.
-
-    While writing, an exception that is not about bytes is a mistake of ours and stays what it
-    is: rebuilding the month would not mend it.
-    """
-    try:
-        yield
-    except SealBroken as error:
-        raise IndexDamaged(month=month, reason=str(error.facts["reason"])) from None
-    except FileNotFoundError:
-        if not writing:
-            raise  # perhaps a writer was faster: see WhooshIndex._month
-        raise IndexDamaged(month=month, reason="file missing") from None
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull() from None
-        raise IndexDamaged(month=month, reason=f"file unreadable, errno {error.errno}") from None
-    except (ArchiveError, MemoryError):
-        raise
-    except Exception as error:
-        if writing:
-            raise
-        raise IndexDamaged(month=month, reason=type(error).__name__) from None
 
 
 def _flock(descriptor: int, wait_s: float) -> None:

@@ -15,12 +15,11 @@ import re
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from whoosh import fields
 from whoosh.reading import TermNotFound
@@ -28,6 +27,7 @@ from whoosh.system import pack_uint
 from whoosh.util.text import utf8encode
 from whoosh.writing import NO_MERGE
 
+from archive.search.instants import Key
 from archive.search.sealed_storage import SealedStorage, names
 from archive.search.terms import FIELDS, VERSION
 from archive.search.whoosh_names import (
@@ -42,15 +42,12 @@ from archive.search.whoosh_names import (
 )
 
 _FOLDER = re.compile(r"([0-9]{4}-[0-9]{2})\.([0-9]{1,9})(\.new)?")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ABOUT = "about"
 _INDEX_NAME = "MAIN"
 _COUNTED = ("text", "subject")  # fields whose terms are counted, for relevance
 _TIER = 4  # so many segments of one size are merged into one of the next
 _MOST_MERGED = 800  # documents written again by one commit
-_MOST_COMPACTED = 2_000  # documents of a segment, that one of them may be taken out soon
-
-Key = tuple[int, bytes]  # microseconds since 1970 UTC, id: what hits are sorted by
+MOST_COMPACTED = 2_000  # documents of a segment, that one of them may be taken out soon
 
 
 class _Terms(fields.FieldType):
@@ -79,21 +76,6 @@ def _schema() -> Any:
 
 
 SCHEMA = _schema()
-
-
-def microseconds(moment: datetime) -> int:
-    """Since 1970 UTC; exact."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-def moment(us: int) -> datetime:
-    """The other way; aware, UTC."""
-    return _EPOCH + timedelta(microseconds=us)
-
-
-def month_of(occurred_at: datetime) -> str:
-    """ "YYYY-MM" in UTC."""
-    return occurred_at.astimezone(UTC).strftime("%Y-%m")
 
 
 # -- folders ---------------------------------------------------------------------------
@@ -139,6 +121,14 @@ def places(path: Path) -> list[Place]:
 
 
 # -- reading ---------------------------------------------------------------------------
+
+
+def segments(place: Place, storage: SealedStorage) -> list[Any]:
+    """The segments of a place's last commit, each with its deletions; [] before one."""
+    number = place.toc_number()
+    if number < 0:
+        return []
+    return list(TOC.read(storage, _INDEX_NAME, gen=number, schema=SCHEMA).segments)
 
 
 class Leaf:
@@ -229,6 +219,7 @@ class OpenMonth:
     toc_number: int
     leaves: dict[str, Leaf]
     deleted: dict[str, frozenset[int]]
+    changed: int | None = None  # when its folder last changed, once that is told from the next
 
     @classmethod
     def read(cls, place: Place, key: bytes, *, reuse: OpenMonth | None) -> OpenMonth | None:
@@ -258,7 +249,7 @@ class OpenMonth:
 
     def small_pieces(self) -> int:
         """How many segments `rewrite` would merge with others."""
-        return sum(leaf.count * 2 < _MOST_COMPACTED for leaf in self.leaves.values())
+        return sum(leaf.count * 2 < MOST_COMPACTED for leaf in self.leaves.values())
 
     def parts(self) -> list[tuple[Leaf, frozenset[int]]]:
         """Each segment with its deleted documents."""
@@ -269,6 +260,14 @@ class OpenMonth:
         for leaf in self.leaves.values():
             leaf.close()
         self.leaves = {}
+
+
+def documents_at(leaves: Mapping[str, Leaf], ids: Sequence[UUID]) -> dict[str, set[int]]:
+    """Segment -> its documents of these ids, deleted ones too."""
+    return {
+        name: {doc for id in ids for doc in leaf.matching("id", id.hex)}
+        for name, leaf in leaves.items()
+    }
 
 
 # -- writing ---------------------------------------------------------------------------
@@ -328,49 +327,6 @@ class MonthWriter:
         if not self._writer.is_closed:
             self._writer.cancel()
         self.storage.forget()
-
-
-def rewrite(
-    old: SealedStorage, number: int, fresh: Callable[[], MonthWriter], *, compact: bool
-) -> None:
-    """What lives in `old` at commit `number`, by one or more commits of `fresh`.
-
-    Segments that lost nothing are taken as they are: a month that lost one document is soon
-    rewritten. With `compact` small ones are merged too, up to `_MOST_COMPACTED` documents each.
-    """
-    segments = TOC.read(old, _INDEX_NAME, gen=number, schema=SCHEMA).segments
-    whole = [s for s in segments if not s.deleted_count() and s.doc_count()]
-    if compact:
-        whole = [s for s in whole if s.doc_count() * 2 >= _MOST_COMPACTED]
-    rest = [s for s in segments if s not in whole and s.doc_count()]
-    with _committed(fresh()) as writer:
-        writer.adopt(old, whole)
-    for together in _bins(rest):
-        with _committed(fresh()) as writer:
-            writer.merge(old, together)
-
-
-@contextmanager
-def _committed(writer: MonthWriter) -> Iterator[MonthWriter]:
-    try:
-        yield writer
-        writer.commit(merge=False)
-    except BaseException:
-        writer.cancel()
-        raise
-
-
-def _bins(segments: Iterable[Any]) -> list[list[Any]]:
-    """Segments together of at most `_MOST_COMPACTED` documents, or a larger one alone."""
-    found: list[list[Any]] = []
-    size = _MOST_COMPACTED
-    for segment in sorted(segments, key=lambda s: int(s.doc_count())):
-        size += segment.doc_count()
-        if size > _MOST_COMPACTED:
-            found.append([])
-            size = segment.doc_count()
-        found[-1].append(segment)
-    return found
 
 
 def _merge_tiers(writer: Any, segments: Iterable[Any]) -> list[Any]:

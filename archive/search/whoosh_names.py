@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from whoosh import columns, formats
+from whoosh.filedb.filestore import FileStorage as _FileStorage
 from whoosh.filedb.filestore import RamStorage as _RamStorage
 from whoosh.index import TOC as _TOC
 from whoosh.index import FileIndex as _FileIndex
@@ -19,6 +20,7 @@ NumericColumn: Any = columns.NumericColumn
 Existence: Any = formats.Existence
 Frequency: Any = formats.Frequency
 RamStorage: Any = _RamStorage
+FileStorage: Any = _FileStorage
 FileIndex: Any = _FileIndex
 SegmentReader: Any = _SegmentReader
 SegmentWriter: Any = _SegmentWriter

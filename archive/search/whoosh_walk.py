@@ -10,9 +10,9 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from archive.model import Query
+from archive.search.instants import Key
 from archive.search.query import AllOf, AnyOf, Clause, Not, Prefix, Question, Term
-from archive.search.whoosh_month import Key, Leaf, microseconds
+from archive.search.whoosh_month import Leaf
 
 _SATURATION = 1.2  # of a term's weight by its number in a document (BM25's k1)
 
@@ -95,15 +95,6 @@ def _size(leaf: Leaf, clause: Clause) -> int:
     if isinstance(clause, AllOf) and clause.parts:
         return min(_size(leaf, part) for part in clause.parts)
     return leaf.count
-
-
-def span(query: Query, cursor: Key | None) -> tuple[Key | None, Key | None]:
-    """The keys asked for: from the first, inclusive, to the last, exclusive."""
-    first = (microseconds(query.from_), b"") if query.from_ is not None else None
-    stops = [cursor] if cursor is not None else []
-    if query.to is not None:
-        stops.append((microseconds(query.to), b""))
-    return first, min(stops, default=None)
 
 
 def weights(asked: Question, leaves: Iterable[Leaf]) -> dict[Term, float]:

@@ -5,7 +5,7 @@ Keys of objects are opaque to a store and carry nothing personal. Objects are wr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -70,7 +70,32 @@ class Store(Protocol):
         ...
 
     def delete(self, keys: Iterable[str]) -> int:
-        """Deletes every version of every key; returns how many versions went. Idempotent."""
+        """Deletes every version of every key; returns how many versions went. Idempotent.
+
+        DeletionRefused names the keys of which something is locked; the others of their batch
+        are gone then.
+        """
+        ...
+
+    def hold(self, key: str, *, held: bool) -> None:
+        """Puts every version of the object under legal hold, or lifts it; durable on return.
+
+        Nothing where objects are not locked, or there is none of that key.
+        """
+        ...
+
+    def probe_lock(self) -> Sequence[str]:
+        """What of object lock does not hold here: "bypassed" where the service's own credential
+        deletes what is locked, "kept" where the eraser's does not."""
+        ...
+
+    def abort_uploads(self, *, before: datetime) -> int:
+        """Ends uploads in parts that were begun before that instant; how many there were."""
+        ...
+
+    def reclaim(self) -> int | None:
+        """Has the store give back the room of what was deleted; the bytes, None if it sees to
+        that itself."""
         ...
 
     def list(self, prefix: str) -> Iterator[Stored]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from archive.config import Config, running_parts
 from archive.errors import BadSetting, NotRunning
 from archive.storage.journals import Journals
 from archive.storage.s3 import Place, S3Store
+from archive.storage.vacuum import vacuum
 
 MIN_FREE_SHARE = 0.011  # SeaweedFS stops writing below 1 % of free space,
 MIN_FREE_BYTES = 256 * 1024 * 1024  # and begins no volume that would not fit
@@ -24,8 +26,10 @@ def store_from(config: Config) -> S3Store:
     if not config.store_url and not parts:
         raise NotRunning(home=config.home)
     is_embedded = config.store_url in {"", parts.get("store_url")}
-    store = _embedded(parts) if is_embedded else _configured(config)
+    store = _embedded(parts, config) if is_embedded else _configured(config)
     store.make_bucket()
+    if config.object_lock_days:
+        store.require_lock()
     return store
 
 
@@ -34,16 +38,57 @@ def _configured(config: Config) -> S3Store:
     host = urlsplit(config.store_url).hostname or ""
     if not _is_this_machine(host) and host not in config.eu_hosts:
         raise BadSetting(name="ARCHIVE_STORE_URL", reason="its host is not in ARCHIVE_EU_HOSTS")
+    return S3Store(_locking(place, config))
+
+
+def backup_store(config: Config, url: str) -> S3Store:
+    """The bucket that backups go to, by credentials of its own. BadSetting."""
+    names = {
+        "ARCHIVE_STORE_URL": "ARCHIVE_BACKUP_URL",
+        "ARCHIVE_STORE_SECRET_KEY": "ARCHIVE_BACKUP_SECRET_KEY",
+    }
+    try:
+        place = place_of(url, config.backup_access_key, config.backup_secret_key)
+    except BadSetting as error:
+        name = str(error.facts["name"])
+        raise BadSetting(name=names.get(name, name), reason=error.facts["reason"]) from None
+    host = urlsplit(url).hostname or ""
+    if not _is_this_machine(host) and host not in config.eu_hosts:
+        raise BadSetting(name="ARCHIVE_BACKUP_URL", reason="its host is not in ARCHIVE_EU_HOSTS")
+    if config.store_url and _same(config.store_url, url):
+        raise BadSetting(
+            name="ARCHIVE_BACKUP_URL", reason="it is the bucket that is to be backed up"
+        )
     return S3Store(place)
 
 
-def _embedded(parts: dict[str, Any]) -> S3Store:
+def _same(one: str, other: str) -> bool:
+    a, b = urlsplit(one), urlsplit(other)
+    return (a.netloc, a.path.strip("/")) == (b.netloc, b.path.strip("/"))
+
+
+def _embedded(parts: dict[str, Any], config: Config) -> S3Store:
     """What the embedded server acknowledges is also brought to the disk, and its disk watched."""
     folder = Path(parts["store_folder"])
+    place = place_of(parts["store_url"], parts["store_access_key"], parts["store_secret_key"])
     return S3Store(
-        place_of(parts["store_url"], parts["store_access_key"], parts["store_secret_key"]),
+        _locking(place, config),
         settle=Journals(folder).settle,
         is_full=lambda: _is_full(folder),
+        vacuum=lambda: vacuum(parts["store_master"], folder),
+    )
+
+
+def _locking(place: Place, config: Config) -> Place:
+    if bool(config.store_eraser_access_key) != bool(config.store_eraser_secret_key):
+        raise BadSetting(
+            name="ARCHIVE_STORE_ERASER_SECRET_KEY", reason="both of the eraser's keys are needed"
+        )
+    return replace(
+        place,
+        lock_days=config.object_lock_days,
+        eraser_access_key=config.store_eraser_access_key,
+        eraser_secret_key=config.store_eraser_secret_key,
     )
 
 

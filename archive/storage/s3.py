@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from itertools import islice
 from typing import Any, BinaryIO, cast
@@ -25,21 +25,30 @@ import certifi
 import urllib3
 from minio import Minio
 from minio.credentials.credentials import Credentials
-from minio.deleteobjects import DeleteObject
 from minio.error import MinioException, S3Error
+from minio.objectlockconfig import ObjectLockConfig
+from minio.retention import Retention
 from minio.signer import sign_v4_s3
 from minio.time import to_amz_date
+from minio.versioningconfig import VersioningConfig
 
-from archive.errors import DiskFull, ObjectMissing, StoreUnavailable
-from archive.storage import Readable, Stored
+from archive.errors import (
+    DeletionRefused,
+    DiskFull,
+    NoObjectLock,
+    ObjectMissing,
+    StoreUnavailable,
+)
+from archive.storage import Readable, Stored, deleting, lock
 from archive.storage.wire import Answer, Wire
 
 PART_BYTES = 8 * 1024 * 1024  # up to here one PUT, above it parts of this size
 PIECE_BYTES = 4 * 1024 * 1024  # of a stream
-DELETE_BATCH = 500
+DELETE_BATCH = 1000
 CONNECT_S, READ_S, POOL_S = 3.0, 60.0, 30.0
 CONNECTIONS = 32  # at once, a process
 UNSIGNED = "UNSIGNED-PAYLOAD"
+PROBE = "readiness/lock"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 
 _KEY = re.compile(r"[A-Za-z0-9_=+-][A-Za-z0-9._=+-]*(/[A-Za-z0-9_=+-][A-Za-z0-9._=+-]*)*")
@@ -57,6 +66,14 @@ class Place:
     region: str
     access_key: str
     secret_key: str
+    lock_days: int = 0  # of new objects (archive.storage.lock); 0: none is locked
+    eraser_access_key: str = ""  # that may delete what is locked; empty: nobody may
+    eraser_secret_key: str = ""
+
+    @property
+    def locks(self) -> bool:
+        """Whether objects may be locked, or have been."""
+        return bool(self.lock_days or self.eraser_access_key)
 
 
 class S3Store:
@@ -65,6 +82,7 @@ class S3Store:
     `settle` is called after every write or deletion and before it is acknowledged: what a
     server on this machine has acknowledged but not yet brought to the disk. `is_full` says
     whether a failed write failed for want of space, where the server cannot say so itself.
+    `vacuum` gives back the room of what was deleted, where the server is ours to be told.
     """
 
     def __init__(
@@ -73,10 +91,12 @@ class S3Store:
         *,
         settle: Callable[[], None] = lambda: None,
         is_full: Callable[[], bool] = lambda: False,
+        vacuum: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._place = place
         self._settle = settle
         self._is_full = is_full
+        self._vacuum = vacuum
         self._credentials = Credentials(place.access_key, place.secret_key)
         self._lock = threading.Lock()
         self._connected: _Connected | None = None
@@ -90,13 +110,15 @@ class S3Store:
         return self._put_parts(key, _Rest(first, body))
 
     def put_bytes(self, key: str, data: bytes) -> Stored:
+        locked = lock.headers(self._rule(key), data)
         with self._errors(key):
-            answer = self._request("PUT", key, body=data)
+            answer = self._request("PUT", key, body=data, headers=locked)
             self._settle()
         return Stored(key, answer.headers.get("x-amz-version-id"), len(data))
 
     def _put_parts(self, key: str, body: _Rest) -> Stored:
         """A failure of `body` aborts the upload: no object, no parts that stay behind."""
+        rule = self._rule(key)
         try:
             with self._errors(key):
                 result = self._minio.put_object(
@@ -106,6 +128,7 @@ class S3Store:
                     length=-1,
                     part_size=PART_BYTES,
                     num_parallel_uploads=1,
+                    retention=Retention(rule.mode, rule.until) if rule else None,
                 )
                 self._settle()
         except Exception:
@@ -113,6 +136,9 @@ class S3Store:
                 raise body.failure from None
             raise
         return Stored(key, result.version_id, body.bytes)
+
+    def _rule(self, key: str) -> lock.Rule | None:
+        return lock.rule_for(key, days=self._place.lock_days, now=datetime.now(UTC))
 
     # -- reading -----------------------------------------------------------------------
 
@@ -187,51 +213,85 @@ class S3Store:
     def folders(self, prefix: str) -> Iterator[str]:
         with self._errors(prefix):
             found = self._minio.list_objects(
-                bucket_name=self._place.bucket, prefix=prefix, include_version=self._is_versioned()
+                bucket_name=self._place.bucket,
+                prefix=prefix,
+                include_version=self._is_versioned(),
             )
             for each in found:
                 if each.is_dir:
                     yield str(each.object_name)
+
+    def _is_versioned(self) -> bool:
+        return deleting.is_versioned(self._minio, self._place.bucket)
 
     # -- deleting ----------------------------------------------------------------------
 
     def delete(self, keys: Iterable[str]) -> int:
         wanted = iter(keys)
         deleted = 0
+        refused: set[str] = set()
         while batch := [_usable(key) for key in islice(wanted, DELETE_BATCH)]:
             with self._errors(batch[0]):
-                deleted += self._delete_batch(batch)
+                try:
+                    deleted += self._delete_batch(batch)
+                except DeletionRefused as error:
+                    refused |= cast("set[str]", error.facts["keys"])
                 self._settle()
+        if refused:
+            raise DeletionRefused(keys=refused, n=len(refused))
         return deleted
 
-    def _delete_batch(self, keys: Sequence[str]) -> int:
-        doomed = [DeleteObject(key) for key in keys]
-        if self._is_versioned():
-            doomed = [
-                DeleteObject(key, each.version_id)
-                for key in keys
-                for each in self._minio.list_objects(
-                    bucket_name=self._place.bucket, prefix=key, include_version=True
-                )
-                if each.object_name == key
-            ]
-        if not doomed:
-            return 0
-        refused = [
-            error.code
-            for error in self._minio.remove_objects(
-                bucket_name=self._place.bucket, delete_object_list=doomed
-            )
-            if error.code not in _MISSING
-        ]
-        if refused:
-            raise StoreUnavailable(reason=refused[0], refused=len(refused))
-        return len(doomed)
+    def _delete_batch(self, batch: Sequence[str]) -> int:
+        to, bypass = self._connect(), bool(self._place.eraser_access_key)
+        return deleting.delete(to.minio, to.eraser, self._place.bucket, batch, bypass=bypass)
 
-    def _is_versioned(self) -> bool:
-        """Asked each time: a cached answer could leave old versions of erased objects behind."""
-        status = self._minio.get_bucket_versioning(bucket_name=self._place.bucket).status
-        return status in {"Enabled", "Suspended"}
+    def hold(self, key: str, *, held: bool) -> None:
+        if not self._place.locks:
+            return
+        client, bucket = self._minio, self._place.bucket
+        act = client.enable_object_legal_hold if held else client.disable_object_legal_hold
+        with self._errors(key):
+            for version, is_mark in deleting.versions(client, bucket, _usable(key)):
+                if not is_mark:
+                    act(bucket_name=bucket, object_name=key, version_id=version)
+            self._settle()
+
+    def abort_uploads(self, *, before: datetime) -> int:
+        client, bucket = self._minio, self._place.bucket
+        aborted = 0
+        with self._errors(""):
+            for upload in self._uploads():
+                begun = upload.initiated_time
+                if begun is None or begun >= before:
+                    continue
+                try:
+                    client._abort_multipart_upload(
+                        bucket_name=bucket,
+                        object_name=upload.object_name,
+                        upload_id=upload.upload_id,
+                    )
+                except S3Error as error:
+                    if error.code != "NoSuchUpload":
+                        raise
+                aborted += 1
+            if aborted:
+                self._settle()
+        return aborted
+
+    def _uploads(self) -> Iterator[Any]:
+        """Uploads in parts that were begun and neither finished nor given up."""
+        key_marker = id_marker = None
+        while True:
+            page = self._minio._list_multipart_uploads(
+                bucket_name=self._place.bucket, key_marker=key_marker, upload_id_marker=id_marker
+            )
+            yield from list(page.uploads)
+            key_marker, id_marker = page.next_key_marker, page.next_upload_id_marker
+            if not page.is_truncated or not key_marker:
+                return
+
+    def reclaim(self) -> int | None:
+        return self._vacuum()
 
     # -- being there -------------------------------------------------------------------
 
@@ -246,10 +306,59 @@ class S3Store:
             if self._minio.bucket_exists(bucket_name=self._place.bucket):
                 return
             try:
-                self._minio.make_bucket(bucket_name=self._place.bucket, location=self._place.region)
+                self._minio.make_bucket(
+                    bucket_name=self._place.bucket,
+                    location=self._place.region,
+                    object_lock=bool(self._place.lock_days),
+                )
             except S3Error as error:
                 if error.code not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
                     raise
+
+    def require_lock(self) -> None:
+        """Returns if the bucket has versioning and object lock; raises NoObjectLock."""
+        bucket = self._place.bucket
+        with self._errors(""):
+            try:
+                self._minio.get_object_lock_config(bucket_name=bucket)
+                status = self._minio.get_bucket_versioning(bucket_name=bucket).status
+            except S3Error as error:
+                raise NoObjectLock(bucket=bucket, reason=error.code) from None
+        if status != "Enabled":
+            raise NoObjectLock(bucket=bucket, reason="versioning is off")
+
+    def probe_lock(self) -> Sequence[str]:
+        """What of the promise of object lock does not hold here, tried on an object of its own.
+
+        "bypassed": the ordinary credential deletes what is locked; "kept": the eraser's does not.
+        """
+        ordinary, eraser = self._minio, self._connect().eraser
+        bucket, found = self._place.bucket, []
+        rule = lock.Rule(lock.GOVERNANCE, datetime.now(UTC) + timedelta(hours=1))
+        with self._errors(PROBE):
+            self._request("PUT", PROBE, body=b"probe", headers=lock.headers(rule, b"probe"))
+            try:
+                deleting.delete(ordinary, ordinary, bucket, [PROBE], bypass=True)
+                found.append("bypassed")
+            except DeletionRefused:
+                pass
+            try:
+                deleting.delete(ordinary, eraser, bucket, [PROBE], bypass=True)
+            except DeletionRefused:
+                found.append("kept")
+            self._settle()
+        return found
+
+    def make_lockable(self) -> None:
+        """Gives the bucket versioning and object lock; what is in it stays as it is."""
+        bucket = self._place.bucket
+        with self._errors(""):
+            self._minio.set_bucket_versioning(
+                bucket_name=bucket, config=VersioningConfig("Enabled")
+            )
+            self._minio.set_object_lock_config(
+                bucket_name=bucket, config=ObjectLockConfig(None, None, None)
+            )
 
     def close(self) -> None:
         with self._lock:
@@ -410,6 +519,7 @@ class _Connected:
     wire: Wire
     pool: urllib3.PoolManager
     minio: Minio
+    eraser: Minio  # of the eraser's credential, where there is one
 
 
 def _connect(place: Place) -> _Connected:
@@ -433,15 +543,22 @@ def _connect(place: Place) -> _Connected:
         cert_reqs="CERT_REQUIRED",
         ca_certs=authorities,
     )
-    client = Minio(
-        endpoint=place.endpoint,
-        access_key=place.access_key,
-        secret_key=place.secret_key,
-        secure=place.secure,
-        region=place.region,
-        http_client=pool,
-    )
-    return _Connected(os.getpid(), wire, pool, client)
+
+    def client(access_key: str, secret_key: str) -> Minio:
+        return Minio(
+            endpoint=place.endpoint,
+            access_key=access_key,
+            secret_key=secret_key,
+            secure=place.secure,
+            region=place.region,
+            http_client=pool,
+        )
+
+    ordinary = client(place.access_key, place.secret_key)
+    eraser = ordinary
+    if place.eraser_access_key:
+        eraser = client(place.eraser_access_key, place.eraser_secret_key)
+    return _Connected(os.getpid(), wire, pool, ordinary, eraser)
 
 
 def _filled(body: Readable, n: int) -> bytes:

@@ -44,6 +44,7 @@ class Listing:
     number: int
     rows: tuple[Row, ...]
     more: bool
+    rebuilding: tuple[str, ...] = ()  # months of which some may be missing, YYYY-MM
 
     @property
     def first(self) -> int:
@@ -100,6 +101,7 @@ def turn(token: str, kept: Kept, number: int, *, count: bool = True) -> Listing:
         number=number,
         rows=tuple(Row(view, reasons(view, query)) for view in found.items),
         more=found.next is not None,
+        rebuilding=found.rebuilding,
     )
 
 

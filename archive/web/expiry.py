@@ -113,6 +113,7 @@ def _page(first: date) -> str:
         following=_next(first),
         tonight=days.get(today, ExpiryDay(day=today)),
         last_night=days.get(today - timedelta(days=1)),
+        last_bytes=archive.last_expiry_bytes(g.actor),
         last_closed=max((d.closed_at for d in past if d.closed_at), default=None),
         late=[day for day in past if day.kept],
         gone=[day for day in reversed(past) if day.destroyed and not day.kept][:ROWS],

@@ -79,6 +79,11 @@ def count(n: int, *, language: str) -> str:
     return format_decimal(n, locale=language)
 
 
+def month(name: str, *, language: str) -> str:
+    """A month "2026-11": "marraskuu 2026", "November 2026"."""
+    return format_date(date.fromisoformat(f"{name}-01"), "LLLL y", locale=language)
+
+
 def local_day(at: datetime) -> date:
     """The day in Helsinki."""
     return retention.local(at).date()
@@ -142,6 +147,7 @@ def install(app: Flask) -> None:
         "moment": moment,
         "clock": clock,
         "day": day,
+        "month": month,
         "size": size,
         "month_name": month_name,
         "month_short": month_short,

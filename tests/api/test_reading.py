@@ -296,3 +296,21 @@ def test_health_and_description_answer(machine: Machine) -> None:
     assert machine.client.get("/metrics").status_code == 200
     document = machine.get("/api/v1/openapi.json").get_json()
     assert document["openapi"].startswith("3.1")
+
+
+@pytest.mark.parametrize(
+    ("typed", "explained"),
+    [
+        ("lasku", None),
+        ('"väärä lasku', ["quote-not-closed", "phrase-as-words"]),
+        ("foo:lasku", ["unknown-field:foo"]),
+        ("131052-308T", ["prefix-too-short", "identity-code-not-searched"]),
+        ("a*", ["prefix-too-short"]),
+    ],
+)
+def test_an_answer_explains_how_a_question_was_read(
+    machine: Machine, call: dict[str, Any], typed: str, explained: list[str] | None
+) -> None:
+    answer = machine.post("/api/v1/recordings/search", {"q": typed})
+    assert answer.status_code == 200
+    assert answer.get_json().get("explained") == explained

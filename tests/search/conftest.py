@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
+from archive.db import ensure_database
 from archive.keys import KeysDirectory
 from archive.roots import FileRootKey
 from archive.search import Index, open_index
 
-ENGINES = ("whoosh",)
+ENGINES = ("whoosh", "postgres")
 
 
 @pytest.fixture(scope="session", params=ENGINES)
@@ -33,7 +36,7 @@ class NoLemmas:
 
     name = "no-lemmas"
 
-    def lemmas(self, word: str) -> tuple[str, ...]:
+    def lemmas(self, word: str, language: str | None = None) -> tuple[str, ...]:
         return ()
 
     def parts(self, word: str) -> tuple[str, ...]:
@@ -49,10 +52,31 @@ def keys(tmp_path: Path) -> KeysDirectory:
 
 
 @pytest.fixture()
-def make(engine: str, tmp_path: Path, keys: KeysDirectory) -> Callable[[], Index]:
-    """Opens the same index again and again."""
-    assert engine == "whoosh"
-    return lambda: open_index(tmp_path / "index", keys)
+def index_url(engine: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The database of the index, which the test finds empty; "" for an engine without."""
+    if engine != "postgres":
+        yield ""
+        return
+    url = str(request.getfixturevalue("server_url")).replace("/postgres?", "/test_index?")
+    ensure_database(url)
+    yield url
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("drop schema public cascade")
+        connection.execute("create schema public")
+
+
+@pytest.fixture()
+def make(tmp_path: Path, keys: KeysDirectory, index_url: str) -> Iterator[Callable[..., Index]]:
+    """Opens the same index again and again; all are closed at the end."""
+    made: list[Index] = []
+
+    def opening(**more: Any) -> Index:
+        made.append(open_index(tmp_path / "index", keys, url=index_url, **more))
+        return made[-1]
+
+    yield opening
+    for each in made:
+        each.close()
 
 
 @pytest.fixture()

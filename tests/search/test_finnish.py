@@ -8,15 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archive.search.finnish import (
-    TERM_CHARS,
-    Analyser,
-    SimplemmaLemmatiser,
-    VoikkoLemmatiser,
-    clean,
-    fold,
-    folded_words,
-)
+from archive.search.finnish import Analyser, SimplemmaLemmatiser, VoikkoLemmatiser
+from archive.search.spelling import TERM_CHARS, clean, fold, folded_words
 
 
 @pytest.fixture(scope="module")

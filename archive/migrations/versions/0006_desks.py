@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0006"
-down_revision = "0005"
+down_revision = "0004"
 
 UP = """
 alter table person add email text;      -- where notices are mailed to; null: on the pages alone

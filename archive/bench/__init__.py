@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,6 +36,7 @@ from urllib3.filepost import encode_multipart_formdata
 from archive import catalogue, seal
 from archive.archive import SYSTEM, Archive
 from archive.assembly import Assembly, assemble
+from archive.bench.searching import result as result_of_search
 from archive.config import Config
 from archive.db import migrate, transaction
 from archive.embedded import Parts
@@ -527,12 +528,70 @@ def _metadata(reference: str) -> dict[str, Any]:
     }
 
 
+# -- P4, P6: searching and indexing ----------------------------------------------------
+
+CONTACTS = 100_000
+
+
+def searching(rounds: int, *, contacts: int = CONTACTS) -> Figure:
+    """P4: the first page of the worst kind of question against bare PostgreSQL."""
+    found = result_of_search(contacts, "whoosh", _say)
+    return Figure(
+        "P4", "p95 of the first page, worst kind of question ÷ bare PostgreSQL", found.worst, 5.0,
+        "lower", found.detail(),
+    )  # fmt: skip
+
+
+def indexing(rounds: int, *, contacts: int = CONTACTS) -> Figure:
+    """P6: contacts put a second against a bare Whoosh writer fed the same terms."""
+    found = result_of_search(contacts, "whoosh", _say)
+    bare = found.bare_whoosh_per_s or 1.0
+    return Figure(
+        "P6", "contacts put a second, analysis included ÷ bare Whoosh writer fed the same terms",
+        found.own_per_s / bare, 0.9, "higher",
+        {"put_per_s": round(found.own_per_s), "bare_per_s": round(bare),
+         "writing_alone": round(found.writing_per_s / bare, 3),
+         "analysis_per_s": round(found.analysis_per_s), "contacts": contacts},
+    )  # fmt: skip
+
+
+def search(contacts: int, engines: Sequence[str], *, as_json: bool) -> None:
+    """Every kind of question on each engine, printed."""
+    for engine in engines:
+        found = result_of_search(contacts, engine, _say).detail()
+        if as_json:
+            click.echo(json.dumps({"id": f"search-{engine}", **found}))
+            continue
+        questions = found.pop("questions")
+        click.echo(f"{engine}  {found}")
+        for kind, figures in questions.items():
+            click.echo(f"      {kind:15}  {figures}")
+
+
+def constant_expiry(rounds: int) -> Figure:
+    """P5; see `archive.bench.erasure`."""
+    from archive.bench import erasure
+
+    return erasure.constant_expiry(rounds)
+
+
+def deletion(rounds: int) -> Figure:
+    """The rate of deletion; see `archive.bench.erasure`."""
+    from archive.bench import erasure
+
+    return erasure.deletion(rounds)
+
+
 BENCHMARKS: dict[str, Callable[[int], Figure]] = {
     "P1": intake_of_calls,
     "P2": intake_of_emails,
     "P3": random_seek,
+    "P4": searching,
+    "P6": indexing,
+    "P5": constant_expiry,
     "P8": memory_of_a_large_call,
     "P9": stored_size,
+    "deletion": deletion,
 }
 
 

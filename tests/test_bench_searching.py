@@ -1,0 +1,34 @@
+"""The benchmark of searching measures what it says, on contacts that are always the same."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from archive.bench import searching
+from archive.bench.searching import GOALS, KINDS, Measured
+
+
+def test_the_contacts_are_the_same_every_time_and_spread_over_a_year() -> None:
+    first, second = (list(islice(searching.contacts(2_000), 500)) for _ in range(2))
+    assert first == second
+    whole = list(searching.contacts(400))
+    assert len({document.id for document in whole}) == 400
+    assert len({document.occurred_at.strftime("%Y-%m") for document in whole}) == 13
+    words = [len(document.text.split()) for document in whole]
+    assert 115 <= sum(words) / len(words) <= 125
+    emails = sum(document.kind.value == "email" for document in whole)
+    assert 0.5 < emails / 400 < 0.7
+
+
+def test_a_ratio_is_that_of_the_95th_percentiles() -> None:
+    own, bare = tuple(float(n) for n in range(1, 101)), (10.0,) * 100
+    assert Measured("pair", own, bare).ratio == 9.6
+
+
+def test_both_sides_find_the_same_and_every_figure_comes_out() -> None:
+    found = searching.result(300, "whoosh", lambda words: None)
+    assert [each.kind for each in found.questions] == list(KINDS)
+    assert set(GOALS) < set(KINDS)
+    assert found.worst == max(each.ratio for each in found.questions if each.kind in GOALS)
+    assert found.bare_whoosh_per_s is not None
+    assert min(found.own_per_s, found.analysis_per_s, found.bare_whoosh_per_s) > 0
