@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from archive.cases import Case, Gone, Note
 from archive.holds import Held
 from archive.model import Descriptor, Direction, Kind, State
 from archive.vault import Description
@@ -86,3 +87,21 @@ class MailView:
     view: View
     text: str
     html: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseEntry:
+    """One recording of a case, with the notes and marks made there."""
+
+    view: View
+    notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseFile:
+    """A complaint case whole: recordings in the order of contact, its own notes, what went."""
+
+    case: Case
+    entries: tuple[CaseEntry, ...]
+    notes: tuple[Note, ...]
+    gone: tuple[Gone, ...]

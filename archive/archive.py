@@ -20,13 +20,18 @@ from sqlalchemy import Connection, Engine
 
 from archive import (
     audit,
+    cases,
     catalogue,
+    closing,
     corrections,
     expiry,
+    expirydays,
+    holdchanges,
     holds,
     intake,
     journal,
     mending,
+    notices,
     openings,
     permissions,
     proving,
@@ -34,20 +39,28 @@ from archive import (
     ruling,
     seal,
     sourcebook,
+    staff,
 )
-from archive.answers import MailView, Opened, Page, Receipt, View
+from archive.answers import CaseEntry, CaseFile, MailView, Opened, Page, Receipt, View
+from archive.cases import About, Case, Note
+from archive.closing import Closed, Consequences
 from archive.config import Config
 from archive.db import reading, transaction
 from archive.errors import (
+    AlreadyHeld,
     ArchiveError,
+    BadFields,
     BadRequest,
     CaseRequired,
+    FieldError,
+    Forbidden,
     IndexDamaged,
     KeyDestroyed,
     KeyMissing,
     NotFound,
     PurposeRequired,
 )
+from archive.expirydays import DayAccount, ExpiryDay
 from archive.formats import mail
 from archive.holds import Held
 from archive.journal import Erasure
@@ -65,10 +78,12 @@ from archive.model import (
     Scope,
     StoredRendition,
 )
+from archive.notices import Notice
 from archive.proving import Proof
 from archive.reception import Reception, complete_descriptor
 from archive.ruling import Preview
 from archive.search import Index
+from archive.staff import Colleague
 from archive.storage import Store
 from archive.vault import Description, Vault
 
@@ -82,10 +97,16 @@ SYSTEM = Actor(
     session=b"system",
 )
 
+# Whoever stands at the machine and gives commands: works with holds and cases, opens nothing.
+OPERATOR = replace(SYSTEM, id="operator", name="operator", purposes=frozenset({Purpose.COMPLAINT}))
+
 
 __all__ = [
+    "OPERATOR",
     "SYSTEM",
     "Archive",
+    "DayAccount",
+    "ExpiryDay",
     "Held",
     "MailView",
     "Opened",
@@ -637,6 +658,9 @@ class Archive:
         """Whether the recording belongs to the case: by metadata, by a hold, or by being added."""
         if not case:
             return False
+        with reading(self.engine) as connection:
+            if catalogue.is_closed_case(connection, case):
+                return False
         if any(held.case == case for held in recording.held):
             return True
         if self.vault.descriptor(recording).case == case:
@@ -719,20 +743,237 @@ class Archive:
             )
         return self._views(actor, [changed])[0]
 
-    def open_case(self, actor: Actor, number: str | None = None) -> str:
-        """Opens a complaint case under the given number, or the year's next one."""
+    def open_case(
+        self,
+        actor: Actor,
+        number: str | None = None,
+        *,
+        subject: str = "",
+        customer: str = "",
+        due_on: date | None = None,
+    ) -> str:
+        """Opens a complaint case under the given number, or the year's next one.
+
+        A case of that number that is there already stays as it is. BadFields, BadRequest.
+        """
         permissions.require(actor, Scope.CASES)
         if number is not None and not intake.CASE_NUMBER.fullmatch(number):
             raise BadRequest(reason="a case number is YYYY-NNNNN")
+        about = About(*intake.case_about(subject, customer))
         with transaction(self.engine) as connection:
             year = retention.local(self.now()).year
             chosen = number or catalogue.next_case_number(connection, year)
-            made = catalogue.open_case(
-                connection, number=chosen, subject=None, by=actor.id, now=self.now()
-            )
-            if made:
-                audit.append(connection, at=self.now(), actor=actor, verb="open-case", case=chosen)
+            cases.begin(
+                self.vault, connection, actor,
+                number=chosen, about=about, due_on=due_on, now=self.now(),
+            )  # fmt: skip
         return chosen
+
+    def change_case(
+        self, actor: Actor, number: str, *, subject: str, customer: str, due_on: date | None
+    ) -> None:
+        """What an open case is about, and its day. NotFound, CaseClosed, BadFields."""
+        permissions.require(actor, Scope.CASES)
+        about = About(*intake.case_about(subject, customer))
+        with transaction(self.engine) as connection:
+            cases.change(
+                self.vault, connection, actor,
+                number=number, about=about, due_on=due_on, now=self.now(),
+            )  # fmt: skip
+
+    def list_cases(self, actor: Actor, *, mine: bool = True, closed: bool = False) -> list[Case]:
+        """Cases, the actor's own or all; open ones with the day that comes first at the top."""
+        permissions.require_holds(actor)
+        owner = actor.id if mine else None
+        with reading(self.engine) as connection:
+            return cases.several(self.vault, connection, owner=owner, closed=closed)
+
+    def case_file(self, actor: Actor, number: str) -> CaseFile:
+        """A case with its recordings in the order of contact, notes, and what went of it."""
+        permissions.require_holds(actor)
+        with transaction(self.engine) as connection:
+            found = cases.one(self.vault, connection, number)
+            rows = catalogue.get_many(connection, cases.recording_ids(connection, number))
+            seen = {
+                id: row
+                for id, row in rows.items()
+                if self._sees(actor, row, purpose=Purpose.COMPLAINT.value, case=number)
+            }
+            notes = cases.notes(self.vault, connection, number, seen)
+            gone = cases.gone(connection, number)
+            audit.append(connection, at=self.now(), actor=actor, verb="read-case", case=number)
+        views = self._views(actor, sorted(seen.values(), key=lambda r: (r.occurred_at, r.id)))
+        return CaseFile(
+            case=found,
+            entries=tuple(
+                CaseEntry(view, tuple(n for n in notes if n.recording_id == view.id))
+                for view in views
+            ),
+            notes=tuple(note for note in notes if note.recording_id is None),
+            gone=tuple(gone),
+        )
+
+    def take_out_of_case(self, actor: Actor, number: str, id: UUID) -> None:
+        """Takes a recording that the case does not hold out of it, with its notes there."""
+        permissions.require(actor, Scope.CASES)
+        self._visible(actor, id, purpose=Purpose.COMPLAINT.value, case=number)
+        with transaction(self.engine) as connection:
+            if not cases.take_out(connection, actor, number=number, id=id, now=self.now()):
+                raise NotFound()
+
+    def note_in_case(
+        self,
+        actor: Actor,
+        number: str,
+        said: str,
+        *,
+        id: UUID | None = None,
+        start_s: float | None = None,
+        end_s: float | None = None,
+    ) -> UUID:
+        """Notes something in an open case, about one of its recordings, or at a place of a call.
+
+        NotFound, CaseClosed, BadFields.
+        """
+        permissions.require(actor, Scope.CASES)
+        text_, start, end = intake.case_note(said, start_s, end_s, in_recording=id is not None)
+        recording = None
+        if id is not None:
+            recording = self._visible(actor, id, purpose=Purpose.COMPLAINT.value, case=number)
+        with transaction(self.engine) as connection:
+            cases.require_open(connection, number)
+            if id is not None and id not in cases.recording_ids(connection, number):
+                raise CaseRequired()
+            kind = "note" if start is None else "mark"
+            made = cases.add_note(
+                self.vault, connection, number=number, kind=kind, by=actor, said=text_,
+                now=self.now(), recording=recording, start_s=start, end_s=end,
+            )  # fmt: skip
+            audit.append(
+                connection, at=self.now(), actor=actor, verb="note-in-case", recording_id=id,
+                case=number, detail={"kind": kind},
+            )  # fmt: skip
+        return made
+
+    def case_notes(self, actor: Actor, number: str, id: UUID) -> tuple[Note, ...] | None:
+        """Notes and marks that were made of a recording in an open case; None if it is not in it.
+
+        For a page that shows the recording already, and has noted that it did.
+        """
+        permissions.require_holds(actor)
+        recording = self._visible(actor, id, purpose=Purpose.COMPLAINT.value, case=number)
+        with reading(self.engine) as connection:
+            if not catalogue.is_open_case(connection, number):
+                return None
+            if id not in cases.recording_ids(connection, number):
+                return None
+            found = cases.notes(self.vault, connection, number, {id: recording})
+        return tuple(note for note in found if note.recording_id == id)
+
+    def remove_note(self, actor: Actor, number: str, note: UUID) -> None:
+        """Removes a note or mark that the actor made. NotFound, CaseClosed."""
+        permissions.require(actor, Scope.CASES)
+        with transaction(self.engine) as connection:
+            cases.require_open(connection, number)
+            if not cases.remove_note(connection, number=number, id=note, by=actor):
+                raise NotFound()
+            audit.append(connection, at=self.now(), actor=actor, verb="remove-note", case=number)
+
+    def hand_over_case(self, actor: Actor, number: str, *, owner: str, reason: str) -> int:
+        """Makes a colleague the case's owner, and of its holds; how many holds. BadFields."""
+        permissions.require(actor, Scope.CASES)
+        said = intake.reason(reason)
+        with reading(self.engine) as connection:
+            known = [one for one in staff.handlers(connection) if one.name == owner]
+        if not known:
+            raise BadFields(
+                errors=[FieldError("owner", "the name of a colleague who handles complaints")]
+            )
+        return cases.hand_over(
+            self.vault, self.engine, actor,
+            number=number, owner=known[0].id, reason=said, now=self.now(),
+        )  # fmt: skip
+
+    def handlers(self, actor: Actor) -> list[Colleague]:
+        """Those to whom a case can be handed over."""
+        permissions.require_holds(actor)
+        with reading(self.engine) as connection:
+            return staff.handlers(connection)
+
+    def closing_of(self, actor: Actor, number: str) -> Consequences:
+        """What closing the case would do now: which holds end, and what goes when.
+
+        Of recordings that the actor may not see, nothing. NotFound, CaseClosed.
+        """
+        permissions.require(actor, Scope.CASES)
+        with reading(self.engine) as connection:
+            found = closing.consequences(
+                connection, number, four_eyes=self.config.hold_release_four_eyes,
+                grace=self._grace, now=self.now(),
+            )  # fmt: skip
+        shown = tuple(c for c in found.recordings if self._may_let_go(actor, c.recording, number))
+        return replace(found, recordings=shown)
+
+    def close_case(self, actor: Actor, number: str, *, seen: str, reason: str) -> Closed:
+        """Closes a case as shown (`seen`: the digest); its holds end after the days of grace.
+
+        Asked for by one and done by another person where holds are released so. Forbidden where
+        it holds what the actor's lines do not show; else as `closing.close`.
+        """
+        permissions.require(actor, Scope.CASES)
+        said = intake.reason(reason)
+        with reading(self.engine) as connection:
+            held = [hold.recording_id for hold in holds.in_force(connection, number)]
+            rows = catalogue.get_many(connection, held)
+        if any(actor.lines is not None and r.line not in actor.lines for r in rows.values()):
+            raise Forbidden(verb="close a case that holds recordings of other lines")
+        return closing.close(
+            self.vault, self.engine, actor, number,
+            seen=seen, reason=said, four_eyes=self.config.hold_release_four_eyes,
+            grace=self._grace, now=self.now(),
+        )  # fmt: skip
+
+    def refuse_closing(self, actor: Actor, number: str) -> None:
+        """Takes back that somebody asked for closing the case."""
+        permissions.require(actor, Scope.CASES)
+        closing.take_back_request(self.engine, actor, number, now=self.now())
+
+    def reopen_case(
+        self, actor: Actor, number: str, *, reason: str, review_on: date | None = None
+    ) -> int:
+        """Opens a closed case again; with `review_on`, holds again what its holds still keep.
+
+        How many are held again. NotFound, BadFields.
+        """
+        permissions.require(actor, Scope.CASES)
+        said = intake.reason(reason)
+        if review_on is not None:
+            intake.require_review(review_on, today=retention.local(self.now()).date())
+        in_grace = closing.reopen(
+            self.vault, self.engine, actor, number, reason=said, now=self.now()
+        )
+        held = 0
+        for id in in_grace:
+            if review_on is None:
+                break
+            try:
+                self.hold(actor, id, case=number, reason=said, review_on=review_on)
+            except (NotFound, AlreadyHeld):
+                continue  # erased, restricted or held meanwhile
+            held += 1
+        return held
+
+    @property
+    def _grace(self) -> timedelta:
+        return timedelta(days=self.config.hold_grace_days)
+
+    def _may_let_go(self, actor: Actor, recording: Recording, case: str) -> bool:
+        return self._sees(actor, recording, purpose=Purpose.COMPLAINT.value, case=case)
+
+    def forget_cases(self) -> list[str]:
+        """Forgets what cases closed long enough ago were about; their numbers."""
+        before = self.now() - timedelta(days=self.config.case_days)
+        return cases.forget(self.vault, self.engine, before=before)
 
     def add_to_case(self, actor: Actor, number: str, id: UUID) -> None:
         """Adds a recording that the actor can find to an open case."""
@@ -808,13 +1049,73 @@ class Archive:
         )
         return Held(hold, said)
 
-    def release(self, actor: Actor, id: UUID, hold_id: UUID) -> Held:
+    def release(self, actor: Actor, id: UUID, hold_id: UUID, *, reason: str = "") -> Held:
         """Releases a hold, or asks for it where a second person must confirm.
 
         `released_at` says which. What is past its year is erased after the grace period.
         """
         permissions.require_holds(actor)
-        return self._release(actor, id, hold_id, four_eyes=self.config.hold_release_four_eyes)
+        return self._release(
+            actor, id, hold_id, four_eyes=self.config.hold_release_four_eyes, reason=reason
+        )
+
+    def extend_hold(
+        self, actor: Actor, id: UUID, hold_id: UUID, *, review_on: date, reason: str
+    ) -> Held:
+        """Moves the review of a hold to another day to come, for a reason."""
+        intake.require_review(review_on, today=retention.local(self.now()).date())
+        said = intake.reason(reason)
+        recording = self._hold_to_change(actor, id, hold_id)
+        changed = holdchanges.extend(
+            self.vault, self.engine, actor, hold_id,
+            review_on=review_on, reason=said, now=self.now(),
+        )  # fmt: skip
+        return Held(changed, holds.terms_of(self.vault, recording, changed))
+
+    def hand_over_hold(
+        self, actor: Actor, id: UUID, hold_id: UUID, *, owner: str, reason: str
+    ) -> Held:
+        """Makes another person the hold's owner, for a reason; they are told.
+
+        BadFields unless `owner` is the name of somebody who works with holds and sees the line.
+        """
+        said = intake.reason(reason)
+        recording = self._hold_to_change(actor, id, hold_id)
+        with reading(self.engine) as connection:
+            hold = holds.one(connection, hold_id)
+            known = staff.keepers(connection, restriction=hold is None or hold.case is None)
+        found = [one for one in known if one.name == owner and one.sees(recording.line)]
+        if not found:
+            raise BadFields(
+                errors=[FieldError("owner", "the name of a colleague who works with holds")]
+            )
+        changed = holdchanges.hand_over(
+            self.vault, self.engine, actor, hold_id,
+            owner=found[0].id, reason=said, now=self.now(),
+        )  # fmt: skip
+        return Held(changed, holds.terms_of(self.vault, recording, changed), found[0].name)
+
+    def _hold_to_change(self, actor: Actor, id: UUID, hold_id: UUID) -> Recording:
+        """The recording of a hold that the actor works with; of a restriction, the DPO alone."""
+        permissions.require_holds(actor)
+        with reading(self.engine) as connection:
+            hold = holds.one(connection, hold_id)
+        if hold is None or hold.recording_id != id:
+            raise NotFound()
+        if hold.case is None:
+            permissions.require_dpo(actor, "restrict")
+        return self._visible(actor, id, purpose=Purpose.COMPLAINT.value, case=hold.case)
+
+    def colleagues(self, actor: Actor, *, restriction: bool = False) -> list[Colleague]:
+        """Those to whom a hold can be handed over."""
+        permissions.require_holds(actor)
+        with reading(self.engine) as connection:
+            return staff.keepers(connection, restriction=restriction)
+
+    def names(self, ids: Iterable[str]) -> dict[str, str]:
+        """Names of people behind ids of actors, for pages that tell who did something."""
+        with reading(self.engine) as connection:
+            return staff.names(connection, ids)
 
     def unrestrict(self, actor: Actor, id: UUID) -> list[Held]:
         """Lifts the restriction; what is past its year is erased after the grace period."""
@@ -829,22 +1130,20 @@ class Archive:
             raise NotFound()
         return [self._release(actor, id, hold.id, four_eyes=False) for hold in found]
 
-    def _release(self, actor: Actor, id: UUID, hold_id: UUID, *, four_eyes: bool) -> Held:
-        with reading(self.engine) as connection:
-            hold = holds.one(connection, hold_id)
-        if hold is None or hold.recording_id != id:
-            raise NotFound()
-        if hold.case is None:
-            permissions.require_dpo(actor, "restrict")
-        recording = self._visible(actor, id, purpose=Purpose.COMPLAINT.value, case=hold.case)
+    def _release(
+        self, actor: Actor, id: UUID, hold_id: UUID, *, four_eyes: bool, reason: str = ""
+    ) -> Held:
+        said = intake.reason(reason) if reason.strip() else ""
+        recording = self._hold_to_change(actor, id, hold_id)
         released = holds.release(
             self.vault,
             self.engine,
             actor,
             hold_id,
             four_eyes=four_eyes,
-            grace=timedelta(days=self.config.hold_grace_days),
+            grace=self._grace,
             now=self.now(),
+            reason=said,
         )
         return Held(released, holds.terms_of(self.vault, recording, released))
 
@@ -865,6 +1164,27 @@ class Archive:
                 actor, rows[hold.recording_id], purpose=Purpose.COMPLAINT.value, case=hold.case
             )
         ]
+
+    def notices(self, actor: Actor) -> list[Notice]:
+        """What the person should know, unseen first. Machines are told nothing."""
+        if actor.kind != "person":
+            return []
+        with reading(self.engine) as connection:
+            return notices.of(connection, UUID(actor.id))
+
+    def unseen_notices(self, actor: Actor) -> int:
+        """How many notices the person has not seen."""
+        if actor.kind != "person":
+            return 0
+        with reading(self.engine) as connection:
+            return notices.unseen(connection, UUID(actor.id))
+
+    def see_notices(self, actor: Actor) -> int:
+        """Marks the person's notices as seen; how many were not."""
+        if actor.kind != "person":
+            return 0
+        with transaction(self.engine) as connection:
+            return notices.see(connection, UUID(actor.id), now=self.now())
 
     def settle_holds(self) -> None:
         """Carries through holds that a crash left half placed, and erasures that broke off."""
@@ -939,11 +1259,23 @@ class Archive:
                 mending.note_damage(self.engine, [str(error.facts["month"])])
         return done
 
-    def expiry_calendar(self, actor: Actor) -> list[catalogue.DueDay]:
-        """What went and what goes, by day; what is held, for those who work with holds."""
+    def expiry_calendar(
+        self,
+        actor: Actor,
+        *,
+        since: date = expirydays.EARLIEST,
+        until: date = expirydays.LATEST,
+    ) -> list[ExpiryDay]:
+        """What went and what goes, by day; held and restricted for those who may know of them."""
         permissions.require(actor, Scope.EXPIRY)
-        with_held = permissions.may_know_holds(actor)
-        return expiry.calendar(self.engine, now=self.now(), with_held=with_held)
+        return expirydays.days(
+            self.engine, now=self.now(), knows=_knows(actor), since=since, until=until
+        )
+
+    def expiry_day(self, actor: Actor, day: date) -> DayAccount:
+        """One day: its figures, the runs that took from it, and what could not be destroyed."""
+        permissions.require(actor, Scope.EXPIRY)
+        return expirydays.account(self.engine, day, now=self.now(), knows=_knows(actor))
 
     def last_expiry_bytes(self, actor: Actor) -> tuple[int, int | None] | None:
         """Bytes that the last run deleted, and those the store gave back of them."""
@@ -1003,6 +1335,12 @@ class Archive:
         except (ValueError, ArchiveError):
             raise BadRequest(reason="the cursor belongs to another search or is damaged") from None
         return datetime.fromisoformat(at), UUID(id)
+
+
+def _knows(actor: Actor) -> expirydays.Knows:
+    return expirydays.Knows(
+        holds=permissions.may_know_holds(actor), restrictions=permissions.is_dpo(actor)
+    )
 
 
 def _empty_descriptor(recording: Recording) -> Descriptor:

@@ -24,7 +24,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import IntegrityError
 
-from archive import audit, permissions
+from archive import audit, outgoing, permissions
 from archive.archive import SYSTEM
 from archive.db import database_errors, transaction
 from archive.errors import (
@@ -209,6 +209,28 @@ class People:
                     from person order by lower(name)""")
             ).mappings()
             return [Person(**dict(row) | {"lines": _tuple(row["lines"])}) for row in rows]
+
+    def mail_to(self, id: UUID, address: str | None, *, by: Actor = SYSTEM) -> None:
+        """Where the person's notices are mailed to; None: nowhere. BadFields, NotFound."""
+        if address is not None and not outgoing.is_address(address):
+            raise BadFields(errors=[FieldError("email", "an email address")])
+        with transaction(self._engine) as connection:
+            changed = connection.execute(
+                text("update person set email = :address where id = :id and disabled_at is null"),
+                {"address": address, "id": id},
+            )
+            if changed.rowcount == 0:
+                raise NotFound()
+            detail = {"person": str(id), "set": address is not None}
+            self._note(connection, by, "mail-address", detail)
+
+    def mailed_to(self, id: UUID) -> str | None:
+        """The address of the person's notices."""
+        with self._reading() as connection:
+            found: str | None = connection.execute(
+                text("select email from person where id = :id"), {"id": id}
+            ).scalar()
+        return found
 
     def disable(self, id: UUID, *, by: Actor = SYSTEM) -> None:
         """Locks a user out at once, with every session. NotFound if there is none (left)."""

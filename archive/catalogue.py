@@ -6,7 +6,6 @@ The transaction is an argument. Knows no keys: descriptors and descriptions pass
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
@@ -35,17 +34,6 @@ class Added(StrEnum):
     KNOWN = "known"  # the reference is there already
     ERASED = "erased"  # the reference was erased early and is remembered
     CLOSED = "closed"  # its cohort has expired in the meantime
-
-
-@dataclass(frozen=True, slots=True)
-class DueDay:
-    """One cohort as the expiry calendar shows it."""
-
-    day: date
-    kept: int
-    destroyed: int
-    closed_at: datetime | None
-    held: int = 0  # past their year and kept by a hold or restriction
 
 
 # -- recordings ------------------------------------------------------------------------
@@ -427,15 +415,15 @@ def renditions(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, list[S
 
 
 def open_case(
-    connection: Connection, *, number: str, subject: bytes | None, by: str, now: datetime
+    connection: Connection, *, number: str, about: bytes | None, by: str, now: datetime
 ) -> bool:
     """Adds a case; False when the number is taken."""
     return bool(
         connection.execute(
-            text("""insert into complaint_case (number, subject, opened_by, opened_at)
-                values (:number, :subject, :by, :now)
+            text("""insert into complaint_case (number, about, opened_by, opened_at)
+                values (:number, :about, :by, :now)
                 on conflict do nothing returning number"""),
-            {"number": number, "subject": subject, "by": by, "now": now},
+            {"number": number, "about": about, "by": by, "now": now},
         ).first()
     )
 
@@ -449,11 +437,17 @@ def next_case_number(connection: Connection, year: int) -> str:
     return f"{year}-{(int(highest[5:]) if highest else 0) + 1:05d}"
 
 
-def is_open_case(connection: Connection, number: str) -> bool:
-    """Whether the case exists and is not closed."""
+def is_open_case(connection: Connection, number: str, *, lock: bool = False) -> bool:
+    """Whether the case exists and is not closed; `lock` keeps it so until the transaction ends."""
+    statement = "select 1 from complaint_case where number = :n and closed_at is null"
+    return bool(connection.execute(text(statement + " for share" * lock), {"n": number}).first())
+
+
+def is_closed_case(connection: Connection, number: str) -> bool:
+    """Whether the case exists and is closed."""
     return bool(
         connection.execute(
-            text("select 1 from complaint_case where number = :n and closed_at is null"),
+            text("select 1 from complaint_case where number = :n and closed_at is not null"),
             {"n": number},
         ).first()
     )

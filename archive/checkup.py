@@ -8,7 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from archive import backup, catalogue, destinations, keyreport, rootwatch, surroundings
+from archive import (
+    backup,
+    catalogue,
+    destinations,
+    keyreport,
+    outgoing,
+    rootwatch,
+    surroundings,
+)
 from archive.archive import SYSTEM
 from archive.assembly import Assembly, utc_now
 from archive.db import is_ready, transaction
@@ -35,8 +43,7 @@ def look(assembly: Assembly) -> list[Finding]:
     """Every finding; parts that are away are found, not raised."""
     findings = list(_parts(assembly))
     if not any(f.bad for f in findings):
-        findings += _work(assembly)
-        findings += _object_lock(assembly)
+        findings += [*_work(assembly), *_mails(assembly), *_object_lock(assembly)]
     return [*findings, *_keys(assembly), *_backups(assembly), *_machine(assembly)]
 
 
@@ -81,6 +88,22 @@ def _work(assembly: Assembly) -> Iterator[Finding]:
         )
     if drift > timedelta(minutes=2):
         yield Finding("BAD", f"clocks differ by {drift}", "Set the clock of host and database.")
+
+
+def _mails(assembly: Assembly) -> Iterator[Finding]:
+    try:
+        server = outgoing.server_of(assembly.config)
+    except ArchiveError as error:
+        yield Finding("BAD", error.message, "Correct it; until then notices are not mailed.")
+        return
+    with transaction(assembly.engine) as connection:
+        waiting, code = outgoing.waiting(connection)
+    if server is None and not waiting:
+        yield Finding(
+            "note", "notices are on the pages alone", "Set ARCHIVE_SMTP_URL to mail them too."
+        )
+    elif waiting and code:
+        yield Finding("BAD", f"{waiting} mails wait ({code})", "Look at ARCHIVE_SMTP_URL.")
 
 
 def _object_lock(assembly: Assembly) -> Iterator[Finding]:

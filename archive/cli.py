@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import date, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -35,7 +35,7 @@ from archive import (
     surroundings,
     sweeping,
 )
-from archive.archive import SYSTEM, complete_descriptor
+from archive.archive import OPERATOR, SYSTEM, complete_descriptor
 from archive.assembly import Assembly, assemble, utc_now, with_parts
 from archive.bucketpath import path_of
 from archive.config import Config, describe_settings
@@ -253,6 +253,18 @@ def user_link(assembly: Assembly, name: str) -> None:
     """Print a one-time login for a user."""
     config = assembly.config
     click.echo(f"http://{config.listen}:{config.port}/once/{assembly.people.one_time_link(name)}")
+
+
+@user.command(name="mail")
+@click.argument("name")
+@click.argument("address", required=False)
+@_with_archive
+def user_mail(assembly: Assembly, name: str, address: str | None) -> None:
+    """Mail a user's notices to ADDRESS; without one, to nobody."""
+    found = [p for p in assembly.people.people() if p.name == name and p.disabled_at is None]
+    if not found:
+        raise click.BadParameter("there is no such user", param_hint="NAME")
+    assembly.people.mail_to(found[0].id, address)
 
 
 @cli.group()
@@ -551,7 +563,7 @@ def hold() -> None:
 @_with_archive
 def hold_list(assembly: Assembly, due: bool, case: str | None, as_json: bool) -> None:
     """List holds by review date; never releases any. Exit 1 with --due where there are some."""
-    from archive import holds, retention
+    from archive import holds
 
     today = retention.local(utc_now()).date()
     with transaction(assembly.engine) as connection:
@@ -577,6 +589,117 @@ def hold_list(assembly: Assembly, due: bool, case: str | None, as_json: bool) ->
                 f"{one['recording']}  {one['owner']}{end}"
             )
     sys.exit(1 if due and listed else 0)
+
+
+_REASON = click.option("--reason", required=True, help="Why; kept sealed with the hold.")
+
+
+@hold.command(name="extend")
+@click.argument("hold_id", type=click.UUID)
+@click.option("--review-on", required=True, help="Day of the next review, YYYY-MM-DD.")
+@_REASON
+@_with_archive
+def hold_extend(assembly: Assembly, hold_id: UUID, review_on: str, reason: str) -> None:
+    """Move the review of a hold to a later day."""
+    day = _day(review_on)
+    recording = _held_recording(assembly, hold_id)
+    assembly.archive.extend_hold(OPERATOR, recording, hold_id, review_on=day, reason=reason)
+    click.echo(f"To be reviewed on {day}.")
+
+
+@hold.command(name="hand-over")
+@click.argument("hold_id", type=click.UUID)
+@click.option("--to", "owner", required=True, help="Name of the user who owns it from now on.")
+@_REASON
+@_with_archive
+def hold_hand_over(assembly: Assembly, hold_id: UUID, owner: str, reason: str) -> None:
+    """Make another person the owner of a hold; they are told."""
+    recording = _held_recording(assembly, hold_id)
+    assembly.archive.hand_over_hold(OPERATOR, recording, hold_id, owner=owner, reason=reason)
+    click.echo(f"Owned by {owner}.")
+
+
+@hold.command(name="release")
+@click.argument("hold_id", type=click.UUID)
+@_REASON
+@_with_archive
+def hold_release(assembly: Assembly, hold_id: UUID, reason: str) -> None:
+    """Release a hold; what is past its year is erased after the days of grace."""
+    recording = _held_recording(assembly, hold_id)
+    done = assembly.archive.release(OPERATOR, recording, hold_id, reason=reason).hold
+    if done.ends_at is None:
+        click.echo("Asked for; a second person has to confirm it.")
+    else:
+        click.echo(f"Released; keeps the recording until {retention.local(done.ends_at):%Y-%m-%d}.")
+
+
+def _held_recording(assembly: Assembly, hold_id: UUID) -> UUID:
+    from archive import holds
+
+    with transaction(assembly.engine) as connection:
+        found = holds.one(connection, hold_id)
+    if found is None:
+        raise click.BadParameter("there is no such hold")
+    return found.recording_id
+
+
+def _day(written: str) -> date:
+    try:
+        return date.fromisoformat(written)
+    except ValueError:
+        raise click.BadParameter("expected a day, YYYY-MM-DD") from None
+
+
+@cli.group(name="case")
+def case_group() -> None:
+    """Complaint cases."""
+
+
+@case_group.command(name="list")
+@click.option("--closed", is_flag=True, help="Closed ones instead.")
+@_with_archive
+def case_list(assembly: Assembly, closed: bool) -> None:
+    """List open cases by their day, with how many recordings they hold."""
+    for one in assembly.archive.list_cases(OPERATOR, mine=False, closed=closed):
+        asked = ", closing asked for" if one.close_requested_by else ""
+        click.echo(
+            f"{one.due_on or '-'!s:<10}  {one.number}  {one.recordings} recordings, "
+            f"{one.held} held{asked}"
+        )
+
+
+@case_group.command(name="close")
+@click.argument("number")
+@click.option("--reason", help="How the complaint ended; with it the case is closed.")
+@_with_archive
+def case_close(assembly: Assembly, number: str, reason: str | None) -> None:
+    """Say what closing a case would do; with --reason, do it."""
+    found = assembly.archive.closing_of(OPERATOR, number)
+    for one in found.recordings:
+        gone = f"{retention.local(one.gone_at):%Y-%m-%d}" if one.gone_at else ""
+        what = f"kept by another {one.kept_by}" if one.kept_by else f"destroyed after {gone}"
+        click.echo(f"  {one.recording.id}: hold released, {what}")
+    click.echo(
+        f"{len(found.recordings)} holds released; days of grace until "
+        f"{retention.local(found.grace_ends_at):%Y-%m-%d %H:%M}"
+    )
+    if reason is None:
+        click.echo("Nothing has been done. With --reason the case is closed.")
+        return
+    done = assembly.archive.close_case(OPERATOR, number, seen=found.digest, reason=reason)
+    click.echo("Closed." if done.done else "Asked for; a second person has to confirm it.")
+
+
+@case_group.command(name="reopen")
+@click.argument("number")
+@click.option("--reason", required=True, help="Why; kept sealed with the case.")
+@click.option("--review-on", help="Hold again what it still keeps, to be reviewed on YYYY-MM-DD.")
+@_with_archive
+def case_reopen(assembly: Assembly, number: str, reason: str, review_on: str | None) -> None:
+    """Open a closed case again."""
+    day = _day(review_on) if review_on else None
+    held = assembly.archive.reopen_case(OPERATOR, number, reason=reason, review_on=day)
+    click.echo(f"Open again; {held} recordings held again.")
 
 
 @cli.command()

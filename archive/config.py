@@ -159,6 +159,23 @@ class Config:
     imap_accounts: str = setting(
         "", "file (TOML) of the mailboxes that `archive fetch-mail` reads; empty: none", _text
     )
+    case_days: int = setting(
+        1095,
+        "days after the closing of a complaint case until its key is destroyed, with subject, "
+        "customer and notes",
+        _positive,
+    )
+    smtp_url: str = setting(
+        "",
+        "server that takes mails to the archive's people, smtp(s)://user:password@host:port; "
+        "empty: notices on the pages alone",
+        _text,
+        secret=True,
+    )
+    mail_from: str = setting("", "address that these mails come from", _text)
+    public_url: str = setting(
+        "", "address of the pages as people reach them, for links in mails", _text
+    )
     metrics_allow: tuple[str, ...] = setting(
         ("127.0.0.1", "::1"), "addresses that may read /metrics", _words
     )

@@ -169,6 +169,34 @@ class SecondPersonNeeded(ArchiveError):
     exit_code = 25
 
 
+class HoldReleased(ArchiveError):
+    """The hold has been released already; hold the recording again instead."""
+
+    status = 409
+    exit_code = 26
+
+
+class HoldBeingPlaced(ArchiveError):
+    """A hold of the case is being placed just now. Try again in a minute."""
+
+    status = 409
+    exit_code = 27
+
+
+class ConsequencesChanged(ArchiveError):
+    """What closing the case would do has changed since it was shown. Look at it again."""
+
+    status = 409
+    exit_code = 28
+
+
+class CaseClosed(ArchiveError):
+    """The complaint case is closed; reopen it first."""
+
+    status = 409
+    exit_code = 29
+
+
 # -- what the surroundings did ---------------------------------------------------------
 
 

@@ -18,7 +18,6 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, Engine, text
 
 from archive import audit, catalogue, holds, housekeeping, journal, mending, proofs, retention
-from archive.catalogue import DueDay
 from archive.config import Config
 from archive.db import transaction
 from archive.errors import (
@@ -499,31 +498,6 @@ def _carry_through(means: Means, batch: list[Recording], run_id: UUID, reason: s
 
 
 # -- what goes when --------------------------------------------------------------------
-
-
-def calendar(engine: Engine, *, now: datetime, with_held: bool = False) -> list[DueDay]:
-    """Each day with what it still keeps and what it lost: 400 days back, all days ahead.
-
-    What is restricted, or held past its year, counts as `held` alone, and only `with_held`.
-    """
-    since = (now - timedelta(days=400)).date()
-    with transaction(engine) as connection:
-        rows = connection.execute(
-            text("""select day, closed_at,
-                    (select count(*) from recording r where r.cohort = day
-                        and not r.restricted and (r.expires_at > :now or not exists
-                            (select from hold where recording_id = r.id))) as kept,
-                    (select count(*) from expired e where e.cohort = day) as destroyed,
-                    (select count(*) from recording r where r.cohort = day
-                        and (r.restricted or r.expires_at <= :now and exists
-                            (select from hold where recording_id = r.id))) as held
-                from cohort where day >= :since order by day"""),
-            {"since": since, "now": now},
-        )
-        return [
-            DueDay(r.day, r.kept, r.destroyed, r.closed_at, r.held if with_held else 0)
-            for r in rows
-        ]
 
 
 def _preview(connection: Connection, now: datetime) -> dict[str, Any]:

@@ -8,7 +8,7 @@ destroyed. Knows rows, keys and envelopes of holds; not who may ask for one, nor
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Engine, RowMapping, text
 
-from archive import audit, catalogue, seal
+from archive import audit, catalogue, notices, seal
 from archive import keys as keyring
 from archive.db import transaction
 from archive.errors import (
@@ -46,11 +46,27 @@ _COLUMNS = """hold.id, recording_id, case_number as case, key, hold.cohort, hold
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A change of a hold: its review ("review", days), its owner ("owner", ids), or its release.
+
+    `by` is an actor's id; `was` and `became` are what changed.
+    """
+
+    at: datetime
+    by: str
+    what: str
+    was: str | None
+    became: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """What a hold says; sealed under the recording's data key in its row and its envelope."""
 
     reason: str
     basis: str
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +124,13 @@ def _begin(
     review_on: date | None,
     now: datetime,
 ) -> Hold:
+    # The case's row before the recording's, as closing the case takes them: a hold is either
+    # there when the case is closed, or finds it closed.
+    if case is not None and not catalogue.is_open_case(connection, case, lock=True):
+        raise CaseRequired()
     current = catalogue.get(connection, id, lock=True)
     if current is None or not _can_be_held(connection, current, now):
         raise NotFound()
-    if case is not None and not catalogue.is_open_case(connection, case):
-        raise CaseRequired()
     others = of(connection, [id])
     if any(other.case == case and other.released_at is None for other in others):
         raise AlreadyHeld()
@@ -193,7 +211,7 @@ def _complete(vault: Vault, engine: Engine, actor: Actor, hold: Hold, *, now: da
             {"wrapped": hold.wrapped, "now": now, "id": hold.id},
         )
         _settle_restricted(connection, hold.recording_id, now=now)
-        _note(connection, actor, "hold" if hold.case else "restrict", hold, now=now)
+        note(connection, actor, "hold" if hold.case else "restrict", hold, now=now)
     return hold
 
 
@@ -230,14 +248,15 @@ def release(
     four_eyes: bool,
     grace: timedelta,
     now: datetime,
+    reason: str = "",
 ) -> Hold:
     """Releases the hold, or with `four_eyes` asks for it until another person does the same.
 
-    Released, it keeps the recording for the grace period. Releasing again changes nothing.
-    NotFound, SecondPersonNeeded.
+    Released, it keeps the recording for the grace period, and its owner is told. Releasing again
+    changes nothing. NotFound, SecondPersonNeeded.
     """
     with transaction(engine) as connection:
-        hold = _locked(connection, hold_id)
+        hold = locked(connection, hold_id)
         if hold is None or hold.durable_at is None:
             raise NotFound()
         if hold.released_at is not None:
@@ -247,29 +266,81 @@ def release(
         if four_eyes and hold.requested_by is None:
             hold = replace(hold, requested_by=actor.id)
             _update_release(connection, hold)
-            _note(connection, actor, "hold-release-request", hold, now=now)
+            note(connection, actor, "hold-release-request", hold, now=now)
             return hold
-        hold = replace(hold, released_at=now, ends_at=now + grace)
-        _update_release(connection, hold)
-        _note(connection, actor, "hold-release" if hold.case else "unrestrict", hold, now=now)
-        _settle_restricted(connection, hold.recording_id, now=now)
-        recording = catalogue.get(connection, hold.recording_id)
-    _tell_envelope(vault, recording, hold)
+        hold = let_go(vault, connection, actor, hold, grace=grace, now=now, reason=reason)
+    tell_envelope(vault, engine, hold.id)
     return hold
 
 
-def _tell_envelope(vault: Vault, recording: Recording | None, hold: Hold) -> None:
-    """Writes the release into the envelope, for a rebuilt catalogue.
+def let_go(
+    vault: Vault,
+    connection: Connection,
+    actor: Actor,
+    hold: Hold,
+    *,
+    grace: timedelta,
+    now: datetime,
+    reason: str,
+    tells: bool = True,
+) -> Hold:
+    """Releases a hold whose recording's row is locked, and tells its owner until when it keeps.
+
+    The envelope is to be told after the commit.
+    """
+    hold = replace(hold, released_at=now, ends_at=now + grace)
+    if reason:
+        change = Change(now, actor.id, "release", None, None, reason)
+        hold = with_change(vault, connection, hold, change)
+    _update_release(connection, hold)
+    verb = "hold-release" if hold.case else "unrestrict"
+    note(connection, actor, verb, hold, now=now)
+    notices.forget(connection, hold=hold.id)
+    notices.tell(
+        connection,
+        notices.reader(connection, hold.owner) if tells else (),
+        kind="released" if hold.case else "unrestricted",
+        key=f"released/{hold.id}",
+        case=hold.case,
+        hold=hold.id,
+        recording=hold.recording_id,
+        until=hold.ends_at,
+        now=now,
+    )
+    _settle_restricted(connection, hold.recording_id, now=now)
+    return hold
+
+
+def with_change(vault: Vault, connection: Connection, hold: Hold, change: Change) -> Hold:
+    """The hold with terms that tell of the change too; as it was if it opens no more."""
+    recording = catalogue.get(connection, hold.recording_id)
+    if recording is None:
+        raise NotFound()
+    try:
+        data_key = vault.data_key(recording)
+    except (KeyDestroyed, KeyMissing):
+        return hold
+    said = _open_terms(data_key, hold.recording_id, hold.id, hold.terms)
+    said = replace(said, changes=(*said.changes, change))
+    return replace(hold, terms=_seal_terms(data_key, hold, said))
+
+
+def tell_envelope(vault: Vault, engine: Engine, hold_id: UUID) -> None:
+    """Writes into the envelope what the row says, for a rebuilt catalogue.
 
     After the row: a crash between them leaves an envelope that holds on, never one that lets go
-    of what was not released.
+    of what was not released. Under the recording's lock, so that the envelope follows the last
+    change, and an ended hold's is not written again.
     """
-    if recording is None:
-        return
     try:
-        envelope = _envelope(hold, recording, vault.data_key(recording))
-        vault.store.put_bytes(hold.object_key, envelope.encode())
-        vault.store.hold(hold.object_key, held=True)
+        with transaction(engine) as connection:
+            hold = locked(connection, hold_id)
+            recording = catalogue.get(connection, hold.recording_id) if hold else None
+            if hold is None or hold.durable_at is None or recording is None:
+                return
+            envelope = _envelope(hold, recording, vault.data_key(recording))
+            vault.store.put_bytes(hold.object_key, envelope.encode())
+            vault.store.hold(hold.object_key, held=True)
     except (StoreUnavailable, RootKeyAway, KeyDestroyed, KeyMissing):
         return
 
@@ -356,7 +427,7 @@ def _is_over(vault: Vault, hold: Hold, now: datetime) -> bool:
 
 def _end(vault: Vault, engine: Engine, hold_id: UUID, *, now: datetime) -> bool:
     with transaction(engine) as connection:
-        hold = _locked(connection, hold_id)
+        hold = locked(connection, hold_id)
         if hold is None or hold.durable_at is None or not _is_over(vault, hold, now):
             return False
         if any(other.durable_at is None for other in of(connection, [hold.recording_id])):
@@ -367,8 +438,9 @@ def _end(vault: Vault, engine: Engine, hold_id: UUID, *, now: datetime) -> bool:
         _unlock(vault, connection, hold, recording)
         vault.store.delete([hold.object_key])
         _delete(connection, hold.id)
+        notices.forget(connection, hold=hold.id)
         _settle_restricted(connection, hold.recording_id, now=now)
-        _note(connection, JOB, "hold-end", hold, now=now)
+        note(connection, JOB, "hold-end", hold, now=now)
     return True
 
 
@@ -503,7 +575,7 @@ def _hold(envelope: seal.Envelope, key: str, object_key: str, data_key: bytes) -
         released_at=_instant(said["released_at"]),
         ends_at=_instant(said["ends_at"]),
     )
-    return replace(hold, terms=_seal_terms(data_key, hold, Terms(said["reason"], said["basis"])))
+    return replace(hold, terms=_seal_terms(data_key, hold, _terms(said)))
 
 
 def restore(connection: Connection, found: Iterable[Hold], *, now: datetime) -> int:
@@ -517,7 +589,7 @@ def restore(connection: Connection, found: Iterable[Hold], *, now: datetime) -> 
             continue
         if hold.case is not None:
             catalogue.open_case(
-                connection, number=hold.case, subject=None, by=hold.owner, now=hold.placed_at
+                connection, number=hold.case, about=None, by=hold.owner, now=hold.placed_at
             )
             catalogue.add_to_case(
                 connection, number=hold.case, id=hold.recording_id, by=hold.owner,
@@ -575,6 +647,24 @@ def one(connection: Connection, id: UUID) -> Hold | None:
     return found[0] if found else None
 
 
+def in_force(connection: Connection, case: str) -> list[Hold]:
+    """The case's holds that were not released, also those being placed; by recording."""
+    found = _select(connection, "case_number = :case and released_at is null", case=case)
+    return sorted(found, key=lambda hold: hold.recording_id)
+
+
+def in_grace(connection: Connection, case: str) -> list[UUID]:
+    """Recordings that the case held, released and not ended, that nothing of it holds again."""
+    rows = connection.execute(
+        text("""select distinct recording_id from hold as released
+            where case_number = :case and released_at is not null and not exists (
+                select from hold where case_number = :case and released_at is null
+                    and recording_id = released.recording_id) order by 1"""),
+        {"case": case},
+    ).scalars()
+    return [UUID(str(id)) for id in rows]
+
+
 def durable(
     connection: Connection, *, due_on: date | None = None, case: str | None = None
 ) -> list[tuple[Hold, str | None]]:
@@ -597,8 +687,7 @@ def terms_of(vault: Vault, recording: Recording, hold: Hold) -> Terms | None:
         key = vault.data_key(recording)
     except (KeyDestroyed, KeyMissing):
         return None
-    said = json.loads(seal.unseal(key, seal.hold_terms_context(recording.id, hold.id), hold.terms))
-    return Terms(said["reason"], said["basis"])
+    return _open_terms(key, recording.id, hold.id, hold.terms)
 
 
 def _select(connection: Connection, condition: str, **values: Any) -> list[Hold]:
@@ -620,7 +709,7 @@ def _row(row: RowMapping) -> Hold:
 # -- rows and envelopes ----------------------------------------------------------------
 
 
-def _locked(connection: Connection, id: UUID) -> Hold | None:
+def locked(connection: Connection, id: UUID) -> Hold | None:
     """The hold, read after its recording's row was locked."""
     hold = one(connection, id)
     if hold is None:
@@ -645,8 +734,11 @@ def _insert(connection: Connection, hold: Hold) -> int:
 def _update_release(connection: Connection, hold: Hold) -> None:
     connection.execute(
         text("""update hold set requested_by = :requested_by, released_at = :released_at,
-                ends_at = :ends_at where id = :id"""),
-        {name: getattr(hold, name) for name in ("id", "requested_by", "released_at", "ends_at")},
+                ends_at = :ends_at, terms = :terms where id = :id"""),
+        {
+            name: getattr(hold, name)
+            for name in ("id", "requested_by", "released_at", "ends_at", "terms")
+        },
     )
 
 
@@ -665,7 +757,7 @@ def _settle_restricted(connection: Connection, id: UUID, *, now: datetime) -> No
     )
 
 
-def _note(connection: Connection, actor: Actor, verb: str, hold: Hold, *, now: datetime) -> None:
+def note(connection: Connection, actor: Actor, verb: str, hold: Hold, *, now: datetime) -> None:
     audit.append(
         connection,
         at=now,
@@ -679,8 +771,7 @@ def _note(connection: Connection, actor: Actor, verb: str, hold: Hold, *, now: d
 
 def _envelope(hold: Hold, recording: Recording, data_key: bytes) -> seal.Envelope:
     assert hold.wrapped is not None
-    ctx = seal.hold_terms_context(hold.recording_id, hold.id)
-    said = json.loads(seal.unseal(data_key, ctx, hold.terms))
+    said = _open_terms(data_key, hold.recording_id, hold.id, hold.terms)
     return seal.Envelope(
         id=hold.recording_id,
         cohort=hold.cohort,
@@ -690,8 +781,20 @@ def _envelope(hold: Hold, recording: Recording, data_key: bytes) -> seal.Envelop
         wrapped_key=hold.wrapped,
         descriptor=None,
         hold=hold.id,
-        terms=_seal_terms(data_key, hold, Terms(said["reason"], said["basis"])),
+        terms=_seal_terms(data_key, hold, said),
     )
+
+
+def _open_terms(data_key: bytes, id: UUID, hold_id: UUID, sealed: bytes) -> Terms:
+    return _terms(json.loads(seal.unseal(data_key, seal.hold_terms_context(id, hold_id), sealed)))
+
+
+def _terms(said: Mapping[str, Any]) -> Terms:
+    changes = tuple(
+        Change(datetime.fromisoformat(at), by, what, was, became, reason)
+        for at, by, what, was, became, reason in said.get("changes", ())
+    )
+    return Terms(said["reason"], said["basis"], changes)
 
 
 def _seal_terms(data_key: bytes, hold: Hold, terms: Terms) -> bytes:
@@ -704,6 +807,10 @@ def _seal_terms(data_key: bytes, hold: Hold, terms: Terms) -> bytes:
         "placed_at": hold.placed_at.isoformat(),
         "released_at": hold.released_at.isoformat() if hold.released_at else None,
         "ends_at": hold.ends_at.isoformat() if hold.ends_at else None,
+        "changes": [
+            [each.at.isoformat(), each.by, each.what, each.was, each.became, each.reason]
+            for each in terms.changes
+        ],
     }
     encoded = json.dumps(said, separators=(",", ":"), sort_keys=True).encode()
     return seal.seal(data_key, seal.hold_terms_context(hold.recording_id, hold.id), encoded)

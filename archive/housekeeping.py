@@ -22,7 +22,7 @@ _STATEMENTS = (
     "delete from mail_folder where read_at <= :counts",
     "delete from machine_token where coalesce(revoked_at, expires_at) <= :tokens",
     # The row stays, because the audit log and holds name its id.
-    """update person set name = 'former-' || id, password_hash = ''
+    """update person set name = 'former-' || id, password_hash = '', email = null
         where disabled_at <= :people and name <> 'former-' || id""",
     """delete from complaint_case where closed_at <= cast(:now as timestamptz) - :cases
         and not exists (select from hold where case_number = number)

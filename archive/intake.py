@@ -142,6 +142,55 @@ def source_line(source: str, line: str) -> tuple[str, str]:
     return checked[0], checked[1].lower() if "@" in checked[1] else checked[1]
 
 
+def reason(given: str) -> str:
+    """Why somebody changes something, as kept; BadFields without one."""
+    reader = _Reader({"reason": given})
+    checked: str = reader.required("reason", _word(2000))
+    reader.refuse_if_wrong()
+    return checked
+
+
+def case_about(subject: str, customer: str) -> tuple[str, str]:
+    """Subject and customer of a case, as kept; either may be empty. BadFields.
+
+    A personal identity code is refused: nothing is found by it, so nothing is kept under it.
+    """
+    errors, kept = [], []
+    for name, given, most in (("subject", subject, 300), ("customer", customer, 100)):
+        value = given.strip()
+        if len(value) > most or _CONTROL.search(value):
+            errors.append(FieldError(name, f"text of at most {most} characters"))
+        elif identifiers.find_hetu(value):
+            errors.append(FieldError(name, "no personal identity code"))
+        kept.append(value)
+    if errors:
+        raise BadFields(errors=errors)
+    return kept[0], kept[1]
+
+
+MOST_NOTE = 4000  # characters
+LONGEST_CALL_S = 24 * 3600.0
+
+
+def case_note(
+    said: str, start_s: float | None, end_s: float | None, *, in_recording: bool
+) -> tuple[str, float | None, float | None]:
+    """A note, or with `start_s` a mark in a recording, as kept. BadFields."""
+    errors = []
+    text = said.replace("\r\n", "\n").strip()
+    if not text or len(text) > MOST_NOTE or _UNUSABLE.search(text):
+        errors.append(FieldError("text", f"text of 1 to {MOST_NOTE} characters"))
+    if start_s is None and end_s is not None:
+        errors.append(FieldError("start_s", "seconds, where end_s is given"))
+    if start_s is not None and not (in_recording and 0 <= start_s <= LONGEST_CALL_S):
+        errors.append(FieldError("start_s", "seconds from the start of a recording"))
+    if start_s is not None and end_s is not None and not start_s <= end_s <= LONGEST_CALL_S:
+        errors.append(FieldError("end_s", "seconds, not before start_s"))
+    if errors:
+        raise BadFields(errors=errors)
+    return text, start_s, end_s
+
+
 def require_review(review_on: date, *, today: date) -> None:
     """BadFields unless the day of a hold's review is still to come."""
     if review_on <= today:

@@ -62,6 +62,7 @@ _TABLE = (
         scopes=frozenset({Scope.ADMIN, Scope.EXPIRY}),
     ),
 )
+DPO = "dpo"
 GROUPS: dict[str, Group] = {group.name: group for group in _TABLE}
 _NOBODY = Group(name="", scopes=frozenset())
 
@@ -113,7 +114,7 @@ def is_dpo(actor: Actor) -> bool:
 
     Never a machine: tokens have no group.
     """
-    return actor.kind == "person" and actor.group == "dpo"
+    return actor.kind == "person" and actor.group == DPO
 
 
 def require_dpo(actor: Actor, verb: str) -> None:

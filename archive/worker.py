@@ -24,6 +24,7 @@ from archive import (
     destinations,
     mending,
     openings,
+    reminders,
     retention,
     sweeping,
 )
@@ -109,6 +110,7 @@ class Worker:
         self._start("chain", lambda: self._loop(self._chain_once, idle_s=1.0))
         self._start("heads", lambda: self._loop(self._anchors.step, idle_s=60.0))
         self._start("night", lambda: self._loop(self._night_once, idle_s=30.0))
+        self._start("notices", lambda: self._loop(self._notices_once, idle_s=30.0))
         self._start("root", lambda: self._loop(self._root_once, idle_s=60.0))
         if self._archive.config.backup_dir or self._archive.config.backup_url:
             self._start("backup", lambda: self._loop(self._backup_once, idle_s=60.0))
@@ -238,6 +240,7 @@ class Worker:
             last = last_finished(connection)
             openings.forget(connection, before=now - timedelta(days=1))
         archive.settle_holds()
+        archive.forget_cases()
         if last is not None and last >= last_nightly(now):
             return False
         try:
@@ -249,6 +252,15 @@ class Worker:
         except ArchiveError as error:
             log.error("expiry did not run: %s", error.message)
             self._stop.wait(60)
+        return False
+
+    # -- notices ---------------------------------------------------------------------
+
+    def _notices_once(self) -> bool:
+        archive = self._archive
+        _, failed = reminders.work(archive.engine, archive.config, now=archive.now)
+        for code in failed:
+            log.warning("a mail was not taken (%s); trying again", code)
         return False
 
     # -- the root key ----------------------------------------------------------------

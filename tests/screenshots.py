@@ -100,6 +100,7 @@ def take(album: Album, language: str) -> None:
         album.shot(page, f"{language}-complaint-call")
         address = an_address(page)
         album.shot(page, f"{language}-complaint-email")
+        _case(album, page, language)
     with album.window(AGENT, language) as opened:
         _agent(album, opened.page, language, customer, address)
     with album.window(ADMIN, language) as opened:
@@ -110,6 +111,45 @@ def take(album: Album, language: str) -> None:
     with album.window(AGENT, language, width=820, height=1180) as opened:
         ask(opened.page, customer)
         album.shot(opened.page, f"{language}-verify-tablet")
+
+
+def _case(album: Album, page: Page, language: str) -> None:
+    """A case of its own, from opening to the question whether to close it."""
+
+    def to(path: str) -> None:
+        page.goto(re.sub(r"^(https?://[^/]+).*", rf"\1{path}", page.url))
+
+    to("/cases")
+    page.locator("details.new").evaluate("there => { there.open = true; }")
+    page.fill("[name=subject]", "Lasku väärin sähkökatkon ajalta")
+    page.fill("[name=due]", "24.12.2026")
+    page.locator("main button.primary").click()
+    case = page.url.rpartition("/")[2]
+    to(f"/cases/{case}/find")
+    page.fill("[name=q]", "lasku")
+    page.locator("main button.primary").click()
+    page.wait_for_load_state()
+    for box in page.get_by_role("checkbox").all()[:3]:
+        box.check()
+    album.shot(page, f"{language}-case-find")
+    page.locator("form:has(table) button.primary").click()
+    hold = page.locator("form[action$='/hold']").first
+    hold.locator("xpath=..").evaluate("there => { there.open = true; }")
+    hold.locator("[name=reason]").fill("Kello on todiste vakiokorvauksesta")
+    hold.locator("[name=review_on]").fill("2099-01-15")
+    hold.locator("button").click()
+    album.shot(page, f"{language}-case", full=True)
+    for path, name in (
+        (f"/cases/{case}/closing", "case-closing"),
+        ("/cases", "cases"),
+        ("/holds", "holds"),
+        ("/notices", "notices"),
+        ("/expiry", "expiry-complaints"),
+    ):
+        to(path)
+        album.shot(page, f"{language}-{name}", full=True)
+    page.locator(".calendar [aria-current=date]").click()
+    album.shot(page, f"{language}-expiry-day", full=True)
 
 
 def _agent(album: Album, page: Page, language: str, customer: str, address: str) -> None:

@@ -249,6 +249,9 @@ ACTS: dict[str, Callable[..., Any]] = {
     "hold": lambda archive, id: hold(archive, id),
     "release": lambda archive, id, hold_id: archive.release(HANDLER, id, hold_id),
     "expire": lambda archive: archive.expire(),
+    "close": lambda archive, number: archive.close_case(
+        HANDLER, number, seen=archive.closing_of(HANDLER, number).digest, reason="x"
+    ),
 }
 
 

@@ -13,6 +13,8 @@ from archive.api.reading import _created, _json, _text
 from archive.archive import Archive
 from archive.errors import BadFields, FieldError
 
+_CHANGEABLE = frozenset({"review_on", "owner", "reason"})
+
 
 def add_routes(api: Blueprint) -> None:
     """Routes of holds and of the restriction of a recording."""
@@ -20,6 +22,7 @@ def add_routes(api: Blueprint) -> None:
     api.add_url_rule("/holds", view_func=list_holds)
     api.add_url_rule(f"{one}/holds", view_func=place, methods=["POST"])
     api.add_url_rule(f"{one}/holds/<uuid:hold>", view_func=release, methods=["DELETE"])
+    api.add_url_rule(f"{one}/holds/<uuid:hold>", view_func=change, methods=["PATCH"])
     api.add_url_rule(f"{one}/restriction", view_func=restrict, methods=["POST"])
     api.add_url_rule(f"{one}/restriction", view_func=unrestrict, methods=["DELETE"])
 
@@ -65,6 +68,23 @@ def release(id: UUID, hold: UUID) -> Response:
     response = jsonify(shape.hold(held))
     response.status_code = 200 if held.hold.released_at else 202
     return response
+
+
+def change(id: UUID, hold: UUID) -> Response:
+    """Moves the review of a hold, or hands it over, for a reason."""
+    asked = _json()
+    unknown = [FieldError(name, "no such field") for name in sorted(asked.keys() - _CHANGEABLE)]
+    review_on, owner = _day(asked), _text(asked, "owner")
+    if not unknown and (review_on is None) == (owner is None):
+        unknown = [FieldError("review_on", "this or owner, one of them at a time")]
+    if unknown:
+        raise BadFields(errors=unknown)
+    reason = _text(asked, "reason") or ""
+    if review_on is not None:
+        held = _archive().extend_hold(g.actor, id, hold, review_on=review_on, reason=reason)
+    else:
+        held = _archive().hand_over_hold(g.actor, id, hold, owner=owner or "", reason=reason)
+    return jsonify(shape.hold(held))
 
 
 def restrict(id: UUID) -> Response:

@@ -14,6 +14,7 @@ JSON = "application/json"
 _ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
 _TEXT = {"type": "string"}
 _TIME = {"type": "string", "format": "date-time"}
+_DAY = {"type": "string", "format": "date"}
 
 
 def add_routes(api: Blueprint) -> None:
@@ -51,7 +52,7 @@ def document() -> dict[str, Any]:
 
 
 def _paths() -> dict[str, Any]:
-    base = "/api/v1"
+    base, _case = "/api/v1", [_path("number")]
     recording = f"{base}/recordings/{{id}}"
     return {
         f"{base}/calls": {"post": _post_call()},
@@ -65,13 +66,27 @@ def _paths() -> dict[str, Any]:
         f"{recording}/metadata": {"patch": _correct()},
         f"{recording}/erasure": {"post": _erase()},
         f"{recording}/holds": {"post": _hold()},
-        f"{recording}/holds/{{hold}}": {"delete": _release()},
+        f"{recording}/holds/{{hold}}": {"patch": _change_hold(), "delete": _release()},
         f"{recording}/restriction": {"post": _restrict(), "delete": _unrestrict()},
         f"{base}/holds": {"get": _holds()},
         f"{base}/expiry/proofs/{{id}}": {"get": _proof()},
         f"{base}/expiry/erasures": {"get": _erasures()},
-        f"{base}/cases": {"post": _open_case()},
+        f"{base}/cases": {"post": _open_case(), "get": _list_cases()},
+        f"{base}/cases/{{number}}": {
+            "get": _operation(
+                "A case with its recordings and notes", 200, "CaseFile", _case, (404,)
+            )
+        },
         f"{base}/cases/{{number}}/recordings": {"post": _add_to_case()},
+        f"{base}/cases/{{number}}/notes": {"post": _add_note()},
+        f"{base}/cases/{{number}}/owner": {"put": _hand_over_case()},
+        f"{base}/cases/{{number}}/closing": {
+            "get": _operation(
+                "What closing the case would do", 200, "Consequences", _case, (404, 409)
+            ),
+            "post": _close_case(),
+        },
+        f"{base}/cases/{{number}}/reopening": {"post": _reopen_case()},
         f"{base}/openapi.json": {
             "get": _operation("This description", 200, None, [], ()) | {"security": []}
         },
@@ -265,6 +280,22 @@ def _release() -> dict[str, Any]:
     return operation
 
 
+def _change_hold() -> dict[str, Any]:
+    schema = {
+        "type": "object",
+        "required": ["reason"],
+        "properties": {
+            "review_on": {"type": "string", "format": "date"},
+            "owner": _TEXT | {"description": "a user's name; this or review_on"},
+            "reason": _TEXT,
+        },
+    }
+    return _operation(
+        "Move the review of a hold, or hand it over",
+        200, "Hold", [_ID, _path("hold")], (404, 409, 422),
+    ) | _json_body(schema)  # fmt: skip
+
+
 def _restrict() -> dict[str, Any]:
     schema = {
         "type": "object",
@@ -289,8 +320,58 @@ def _holds() -> dict[str, Any]:
 
 
 def _open_case() -> dict[str, Any]:
-    schema = {"type": "object", "properties": {"number": _TEXT}}
+    properties = {"number": _TEXT, "subject": _TEXT, "customer": _TEXT, "due_on": _DAY}
+    schema = {"type": "object", "properties": properties}
     return _operation("Open a complaint case", 201, "Case", [], (400, 422)) | _json_body(schema)
+
+
+def _list_cases() -> dict[str, Any]:
+    closed = _query("closed", schema={"type": "boolean"}, description="closed ones instead")
+    return _operation("Open complaint cases by their day", 200, "Cases", [closed], (422,))
+
+
+def _add_note() -> dict[str, Any]:
+    schema = {
+        "type": "object",
+        "required": ["text"],
+        "properties": {
+            "text": _TEXT,
+            "id": {"type": "string", "format": "uuid", "description": "a recording of the case"},
+            "start_s": {"type": "number", "description": "place in a call: then it is a mark"},
+            "end_s": {"type": "number"},
+        },
+    }
+    return _operation(
+        "Note something in a case", 201, "Made", [_path("number")], (404, 409, 422)
+    ) | _json_body(schema)
+
+
+def _hand_over_case() -> dict[str, Any]:
+    properties = {"owner": _TEXT | {"description": "a user's name"}, "reason": _TEXT}
+    schema = {"type": "object", "required": ["owner", "reason"], "properties": properties}
+    return _operation(
+        "Hand a case over, with its holds", 200, "Case", [_path("number")], (404, 409, 422)
+    ) | _json_body(schema)
+
+
+def _close_case() -> dict[str, Any]:
+    properties = {"digest": _TEXT | {"description": "of what was shown"}, "reason": _TEXT}
+    schema = {"type": "object", "required": ["digest", "reason"], "properties": properties}
+    operation = _operation(
+        "Close a case as shown", 200, "Closed", [_path("number")], (404, 409, 422)
+    ) | _json_body(schema)
+    operation["responses"]["202"] = operation["responses"]["200"] | {
+        "description": "asked for; a second person has to do the same"
+    }
+    return operation
+
+
+def _reopen_case() -> dict[str, Any]:
+    properties = {"reason": _TEXT, "review_on": _DAY | {"description": "hold again until then"}}
+    schema = {"type": "object", "required": ["reason"], "properties": properties}
+    return _operation(
+        "Reopen a closed case", 200, "Case", [_path("number")], (404, 422)
+    ) | _json_body(schema)
 
 
 def _add_to_case() -> dict[str, Any]:
@@ -404,7 +485,44 @@ def _schemas() -> dict[str, Any]:
             }
         ),
         "Opening": _object({"url": _TEXT, "expires_at": _TIME}),
-        "Case": _object({"number": _TEXT}),
+        "Case": _object(
+            {
+                "number": _TEXT,
+                "subject": text_or_null,
+                "customer": text_or_null,
+                "owner": text_or_null,
+                "due_on": text_or_null,
+                "opened_at": _TIME,
+                "closed_at": text_or_null,
+                "closing_requested": {"type": "boolean"},
+                "recordings": {"type": "integer"},
+                "held": {"type": "integer"},
+            }
+        ),
+        "Cases": _object(
+            {"items": {"type": "array", "items": {"$ref": "#/components/schemas/Case"}}}
+        ),
+        "CaseFile": _object(
+            {
+                "number": _TEXT,
+                "items": {"type": "array", "items": {"type": "object"}},
+                "notes": {"type": "array", "items": {"type": "object"}},
+                "destroyed": {"type": "array", "items": {"type": "object"}},
+            }
+        ),
+        "Consequences": _object(
+            {
+                "digest": _TEXT,
+                "grace_ends_at": _TIME,
+                "needs_second_person": {"type": "boolean"},
+                "requested": {"type": "boolean"},
+                "items": {"type": "array", "items": {"type": "object"}},
+            }
+        ),
+        "Closed": _object(
+            {"closed": {"type": "boolean"}, "released": {"type": "array", "items": _TEXT}}
+        ),
+        "Made": _object({"id": _TEXT}),
         "Hold": _object(
             {
                 "id": _TEXT,
@@ -418,6 +536,7 @@ def _schemas() -> dict[str, Any]:
                 "release_requested": {"type": "boolean"},
                 "released_at": text_or_null,
                 "ends_at": text_or_null | {"description": "until when it keeps the recording"},
+                "changes": {"type": "array", "items": {"type": "object"}},
             }
         ),
         "Holds": _object(

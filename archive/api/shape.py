@@ -8,7 +8,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from archive import intake, retention
+from archive.answers import CaseFile
 from archive.archive import Held, Page, Receipt, View
+from archive.cases import Case, Note
+from archive.closing import Consequences
 from archive.errors import ArchiveError, BadFields, FieldError
 from archive.journal import Erasure
 from archive.model import CallDescription, Direction, Kind, MailDescription, Query
@@ -114,6 +117,85 @@ def hold(held: Held) -> dict[str, Any]:
         "release_requested": row.requested_by is not None,
         "released_at": instant(row.released_at) if row.released_at else None,
         "ends_at": instant(row.ends_at) if row.ends_at else None,
+        "changes": [
+            {
+                "at": instant(change.at),
+                "by": change.by,
+                "what": change.what,
+                "was": change.was,
+                "became": change.became,
+                "reason": change.reason,
+            }
+            for change in (terms.changes if terms else ())
+        ],
+    }
+
+
+def case(found: Case) -> dict[str, Any]:
+    """A complaint case without what is in it."""
+    about = found.about
+    return {
+        "number": found.number,
+        "subject": about.subject if about else None,
+        "customer": about.customer if about else None,
+        "owner": found.owner,
+        "due_on": found.due_on.isoformat() if found.due_on else None,
+        "opened_at": instant(found.opened_at),
+        "closed_at": instant(found.closed_at) if found.closed_at else None,
+        "closing_requested": found.close_requested_by is not None,
+        "recordings": found.recordings,
+        "held": found.held,
+    }
+
+
+def case_file(file: CaseFile) -> dict[str, Any]:
+    """A complaint case with its recordings, each with its notes, and what went."""
+    return case(file.case) | {
+        "items": [
+            {"recording": recording(entry.view), "notes": [_note(n) for n in entry.notes]}
+            for entry in file.entries
+        ],
+        "notes": [_note(note) for note in file.notes],
+        "destroyed": [
+            {
+                "year_ended_on": gone.day.isoformat(),
+                "certified_at": instant(gone.at) if gone.at else None,
+                "reason": gone.reason,
+            }
+            for gone in file.gone
+        ],
+    }
+
+
+def _note(note: Note) -> dict[str, Any]:
+    return {
+        "id": str(note.id),
+        "kind": note.kind,
+        "by": note.by,
+        "at": instant(note.at),
+        "text": note.text,
+        "start_s": note.start_s,
+        "end_s": note.end_s,
+    }
+
+
+def consequences(found: Consequences) -> dict[str, Any]:
+    """What closing a case would do."""
+    return {
+        "digest": found.digest,
+        "grace_ends_at": instant(found.grace_ends_at),
+        "needs_second_person": found.four_eyes,
+        "requested": found.requested_by is not None,
+        "items": [
+            {
+                "hold": str(each.hold.id),
+                "recording": str(each.recording.id),
+                "expires_at": instant(each.recording.expires_at),
+                "kept_by": each.kept_by,
+                "destroyed_after": instant(each.gone_at) if each.gone_at else None,
+            }
+            for each in found.recordings
+        ],
     }
 
 

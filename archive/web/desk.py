@@ -13,7 +13,7 @@ from uuid import UUID
 
 from flask import abort, current_app, g
 
-from archive import retention
+from archive import permissions, retention
 from archive.archive import Archive, View
 from archive.formats.identifiers import normalise_phone, phone_digits
 from archive.model import Direction, Kind, Query
@@ -66,6 +66,11 @@ def archive_() -> Archive:
     """The archive of this application."""
     found: Archive = current_app.extensions["archive"]
     return found
+
+
+def works_with_holds() -> bool:
+    """Whether the person works with holds and cases: complaint handling and data protection."""
+    return permissions.may_know_holds(g.actor)
 
 
 def kept_or_404(token: str, desk: str) -> Kept:

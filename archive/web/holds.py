@@ -9,11 +9,11 @@ from flask import Blueprint, abort, flash, g, redirect, render_template, request
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
-from archive import permissions, retention
+from archive import retention
 from archive.archive import Held
-from archive.errors import AlreadyHeld, BadFields, CaseRequired, SecondPersonNeeded
+from archive.errors import AlreadyHeld, BadFields, CaseRequired, HoldReleased, SecondPersonNeeded
 from archive.model import Purpose
-from archive.web import desk
+from archive.web import desk, gate
 from archive.web import kept as keeping
 from archive.web.kept import Kept
 
@@ -22,15 +22,24 @@ pages = Blueprint("holds", __name__)
 
 @pages.get("/holds")
 def listing() -> str:
-    """Every hold that the person works with, the review that comes first at the top."""
+    """Holds that the person works with, the review that comes first at the top."""
     archive = desk.archive_()
     today = retention.local(archive.now()).date()
     found = archive.list_holds(g.actor)
+    sorts = {
+        "all": found,
+        "mine": [held for held in found if held.hold.owner == g.actor.id],
+        "due": [held for held in found if is_due(held, today)],
+    }
+    shown = request.args.get("show", "all")
     return render_template(
         "holds.html",
-        found=found,
-        due=[held for held in found if is_due(held, today)],
-        today=today,
+        found=sorts.get(shown, found),
+        shown=shown if shown in sorts else "all",
+        counts={name: len(some) for name, some in sorts.items()},
+        due=sorts["due"],
+        keepers=archive.colleagues(g.actor),
+        dpos=archive.colleagues(g.actor, restriction=True),
     )
 
 
@@ -81,7 +90,8 @@ def place(id: UUID) -> AnyResponse:
 def release(id: UUID, hold: UUID) -> AnyResponse:
     """Releases the hold, or asks for it where a second person has to confirm."""
     try:
-        held = desk.archive_().release(g.actor, id, hold)
+        reason = request.form.get("reason", "")
+        held = desk.archive_().release(g.actor, id, hold, reason=reason)
     except SecondPersonNeeded:
         flash(_("You asked for the release yourself. Another person has to confirm it."))
     else:
@@ -90,6 +100,40 @@ def release(id: UUID, hold: UUID) -> AnyResponse:
         else:
             flash(_("The hold was released. What is past its year is kept a few days more."))
     return redirect(url_for("holds.listing"), 303)
+
+
+@pages.post("/recordings/<uuid:id>/holds/<uuid:hold>/review")
+def extend(id: UUID, hold: UUID) -> AnyResponse:
+    """Moves the review of a hold."""
+    try:
+        review_on = desk_day(request.form.get("review_on", ""))
+        reason = request.form.get("reason", "")
+        desk.archive_().extend_hold(g.actor, id, hold, review_on=review_on, reason=reason)
+    except (BadFields, ValueError):
+        flash(_("The review was not moved: give a reason and a day that is still to come."))
+    except HoldReleased:
+        flash(_("The hold has been released already."))
+    else:
+        flash(_("The review was moved."))
+    return _next()
+
+
+@pages.post("/recordings/<uuid:id>/holds/<uuid:hold>/owner")
+def hand_over(id: UUID, hold: UUID) -> AnyResponse:
+    """Makes a colleague the owner of a hold."""
+    owner, reason = request.form.get("owner", ""), request.form.get("reason", "")
+    try:
+        desk.archive_().hand_over_hold(g.actor, id, hold, owner=owner, reason=reason)
+    except BadFields as error:
+        if any(wrong.field == "owner" for wrong in error.errors):
+            flash(_("Not handed over: choose a colleague who sees the service line."))
+        else:
+            flash(_("Not handed over: give a reason."))
+    except HoldReleased:
+        flash(_("The hold has been released already."))
+    else:
+        flash(_("The hold was handed over. Its new owner is told."))
+    return _next()
 
 
 @pages.post("/recordings/<uuid:id>/restriction")
@@ -121,10 +165,11 @@ def desk_day(given: str) -> date:
     return retention.local(at).date()
 
 
-def may_work_with_holds() -> bool:
-    """Whether the menu names the page."""
-    return permissions.may_know_holds(g.actor)
-
-
 def _back(id: UUID) -> AnyResponse:
     return redirect(url_for("recording.page", id=id, view=request.form.get("view") or None), 303)
+
+
+def _next() -> AnyResponse:
+    """Back to the page that the form stood on."""
+    wanted = gate.local_path(request.form.get("next"))
+    return redirect(url_for("holds.listing") if wanted == "/" else wanted, 303)

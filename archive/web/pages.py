@@ -20,10 +20,13 @@ from archive.web import (
     admin,
     assets,
     auditing,
+    cases,
+    desk,
     expiry,
     gate,
     holds,
     login,
+    notices,
     proof,
     recording,
     rules,
@@ -39,7 +42,9 @@ BLUEPRINTS = (
     verify.pages,
     search.pages,
     recording.pages,
+    cases.pages,
     holds.pages,
+    notices.pages,
     expiry.pages,
     auditing.pages,
     proof.pages,
@@ -99,11 +104,23 @@ def _everywhere() -> dict[str, object]:
         "csrf": session.csrf if session else "",
         "language": show.language(),
         "menu": _menu() if actor is not None else (),
+        "tells": actor is not None and desk.works_with_holds(),
+        "unseen": _unseen(),
         "asset": asset,
         "here": gate.local_path(request.full_path.rstrip("?")),
         "words": words,
         "style_nonce": gate.style_nonce,
     }
+
+
+def _unseen() -> int:
+    """How many notices the person has not seen; on an error's page, where that fails, none."""
+    if g.get("actor") is None or not desk.works_with_holds():
+        return 0
+    try:
+        return desk.archive_().unseen_notices(g.actor)
+    except ArchiveError:
+        return 0
 
 
 def _menu() -> tuple[tuple[str, str], ...]:
@@ -112,7 +129,8 @@ def _menu() -> tuple[tuple[str, str], ...]:
     entries = (
         ("verify.form", verify.may_verify(g.actor)),
         ("search.form", Scope.SEARCH in scopes),
-        ("holds.listing", holds.may_work_with_holds()),
+        ("cases.listing", desk.works_with_holds()),
+        ("holds.listing", desk.works_with_holds()),
         ("expiry.calendar", Scope.EXPIRY in scopes),
         ("auditing.log", Scope.AUDIT in scopes),
         ("admin.overview", Scope.ADMIN in scopes),

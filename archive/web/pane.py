@@ -13,8 +13,10 @@ from flask import g, render_template
 
 from archive import permissions
 from archive.archive import View
+from archive.cases import Note
 from archive.errors import CaseRequired, Forbidden
 from archive.model import Actor, Kind, Purpose, Rendition, Scope
+from archive.staff import Colleague
 from archive.web import desk
 from archive.web.desk import Listing
 from archive.web.kept import Kept
@@ -39,6 +41,11 @@ class Pane:
     may_download: bool
     may_hold: bool
     may_restrict: bool
+    keepers: tuple[Colleague, ...]  # to whom a hold can be handed over
+    dpos: tuple[Colleague, ...]  # and a restriction
+    names: Mapping[str, str]  # of those who changed a hold, by their ids
+    noted: tuple[Note, ...] | None  # within the case that is settled; None: nothing is noted here
+    may_note: bool
     may_erase: bool
     media: str  # "player", "pending", "undecodable", "unreadable", "lost", "email"
     channels: tuple[str, ...]
@@ -85,6 +92,7 @@ def build(
         problem = problem or failed
     if problem:
         purpose, opened = None, False
+    noted = _noted(view, actor, case if not problem else None)
     return Pane(
         view=view,
         token=token,
@@ -95,6 +103,11 @@ def build(
         may_download=Scope.CASES in actor.scopes,
         may_hold=_may_hold(view, actor, case if not problem else None),
         may_restrict=permissions.is_dpo(actor),
+        noted=noted,
+        may_note=Scope.CASES in actor.scopes,
+        keepers=_keepers(view, restriction=False),
+        dpos=_keepers(view, restriction=True),
+        names=_names(view, noted),
         may_erase=Scope.ERASE in actor.scopes,
         media=_media(view),
         channels=_channels(view),
@@ -110,6 +123,25 @@ def _may_hold(view: View, actor: Actor, case: str | None) -> bool:
     if case is None or not permissions.may_know_holds(actor):
         return False
     return not any(h.hold.case == case and h.hold.released_at is None for h in view.holds)
+
+
+def _keepers(view: View, *, restriction: bool) -> tuple[Colleague, ...]:
+    if not any((held.hold.case is None) == restriction for held in view.holds):
+        return ()
+    return tuple(desk.archive_().colleagues(g.actor, restriction=restriction))
+
+
+def _noted(view: View, actor: Actor, case: str | None) -> tuple[Note, ...] | None:
+    if case is None or not permissions.may_know_holds(actor):
+        return None
+    return desk.archive_().case_notes(actor, case, view.id)
+
+
+def _names(view: View, noted: tuple[Note, ...] | None) -> Mapping[str, str]:
+    changes = [c for held in view.holds if held.terms for c in held.terms.changes]
+    ids = {c.by for c in changes} | {c.became for c in changes if c.became}
+    ids |= {note.by for note in noted or ()}
+    return desk.archive_().names(ids) if ids else {}
 
 
 def settled(actor: Actor, kept: Kept | None) -> tuple[str | None, str | None]:

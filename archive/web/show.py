@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -49,6 +49,34 @@ def day(on: date, *, language: str) -> str:
     if language == "fi":
         return f"{weekday} {on.day}.{on.month}.{on.year}"
     return f"{weekday} {format_date(on, 'd MMM y', locale='en_GB')}"
+
+
+def month_name(on: date, *, language: str) -> str:
+    """A month with its year: "marraskuu 2026", "November 2026"."""
+    return format_date(on, "LLLL y", locale="en_GB" if language == "en" else language)
+
+
+def month_short(on: date, *, language: str) -> str:
+    """The same, short: "marras 2026", "Nov 2026"."""
+    return format_date(on, "LLL y", locale="en_GB" if language == "en" else language)
+
+
+def weekdays(_first: int, *, language: str) -> list[tuple[str, str]]:
+    """Short and full names of the days of a week, from Monday."""
+    monday = date(2026, 11, 23)
+    locale = "en_GB" if language == "en" else language
+    full = [format_date(monday + timedelta(days=n), "cccc", locale=locale) for n in range(7)]
+    return list(zip(WEEKDAYS.get(language, WEEKDAYS["en"]), full, strict=True))
+
+
+def iso_day(written: str) -> date:
+    """A day as it is kept: 2027-11-24."""
+    return date.fromisoformat(written)
+
+
+def count(n: int, *, language: str) -> str:
+    """A number of things: "12 345", "12,345"."""
+    return format_decimal(n, locale=language)
 
 
 def month(name: str, *, language: str) -> str:
@@ -115,12 +143,16 @@ def masked(text: Any) -> str:
 
 def install(app: Flask) -> None:
     """Registers the filters; those that depend on it get the request's language."""
-    spoken: dict[str, Callable[..., str]] = {
+    spoken: dict[str, Callable[..., Any]] = {
         "moment": moment,
         "clock": clock,
         "day": day,
         "month": month,
         "size": size,
+        "month_name": month_name,
+        "month_short": month_short,
+        "count": count,
+        "weekdays": weekdays,
     }
     for name, show in spoken.items():
         app.jinja_env.filters[name] = partial(_in_language, show)
@@ -129,6 +161,7 @@ def install(app: Flask) -> None:
         "number": number,
         "masked": masked,
         "local_day": local_day,
+        "iso_day": iso_day,
     }.items():
         app.jinja_env.filters[name] = plain
 
@@ -139,5 +172,5 @@ def language() -> str:
     return locale.language if locale is not None else "fi"
 
 
-def _in_language(show: Callable[..., str], value: Any) -> str:
+def _in_language(show: Callable[..., Any], value: Any) -> Any:
     return "–" if value is None else show(value, language=language())

@@ -179,3 +179,24 @@ async function draw() {
 
 showTime();
 draw().catch(() => { root.querySelector(".waves").hidden = true; });
+
+// Marks of a case: "starts here", "ends here", and the way to one that was made.
+function mark(button) {
+  document.getElementById(button.dataset.mark).value = clock(place());
+}
+document.querySelectorAll("[data-marking]").forEach((row) => { row.hidden = false; });
+document.querySelectorAll("[data-mark]").forEach((button) => button.addEventListener("click", () => mark(button)));
+document.querySelectorAll("[data-go]").forEach((link) => {
+  link.addEventListener("click", (event) => { event.preventDefault(); moveTo(Number(link.dataset.go)); });
+});
+document.addEventListener("keydown", (event) => {
+  const first = document.querySelector("[data-mark]");
+  if (event.key !== "m" || !first || !isForPage(event)) return;
+  event.preventDefault();
+  mark(first);
+  document.querySelector("[data-said]").focus();
+});
+
+// A link to a moment, #t=243: the player stands there and waits.
+const linked = /^#t=(\d+(?:\.\d+)?)$/.exec(location.hash);
+if (linked) moveTo(Number(linked[1]));
