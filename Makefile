@@ -30,7 +30,7 @@ run: $(VENV)/.runtime $(VENV)/.assets ## set up, start everything here, deliver 
 	@exec $(BIN)/archive up --demo --port $(PORT)
 
 test: test-packages $(VENV)/.dev $(VENV)/.assets ## set up what the tests need and run them (ARGS=…)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev $(VENV)/.assets ## style, types, import direction, templates and translations
 	@$(BIN)/ruff check .
