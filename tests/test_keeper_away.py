@@ -106,7 +106,6 @@ def verify(archive: Archive) -> rebuild.Findings:
         mend=True,
         progress=lambda n: None,
         now=archive.now(),
-        object_age=lambda key: None,
     )
 
 

@@ -36,7 +36,7 @@ from urllib3.filepost import encode_multipart_formdata
 from archive import catalogue, seal
 from archive.archive import SYSTEM, Archive
 from archive.assembly import Assembly, assemble
-from archive.bench.searching import result as result_of_search
+from archive.bench.finding import result as result_of_search
 from archive.config import Config
 from archive.db import migrate, transaction
 from archive.embedded import Parts

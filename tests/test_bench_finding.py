@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from itertools import islice
 
-from archive.bench import searching
-from archive.bench.searching import GOALS, KINDS, Measured
+from archive.bench import finding
+from archive.bench.finding import GOALS, KINDS, Measured
 
 
 def test_the_contacts_are_the_same_every_time_and_spread_over_a_year() -> None:
-    first, second = (list(islice(searching.contacts(2_000), 500)) for _ in range(2))
+    first, second = (list(islice(finding.contacts(2_000), 500)) for _ in range(2))
     assert first == second
-    whole = list(searching.contacts(400))
+    whole = list(finding.contacts(400))
     assert len({document.id for document in whole}) == 400
     assert len({document.occurred_at.strftime("%Y-%m") for document in whole}) == 13
     words = [len(document.text.split()) for document in whole]
@@ -26,7 +26,7 @@ def test_a_ratio_is_that_of_the_95th_percentiles() -> None:
 
 
 def test_both_sides_find_the_same_and_every_figure_comes_out() -> None:
-    found = searching.result(300, "whoosh", lambda words: None)
+    found = finding.result(300, "whoosh", lambda words: None)
     assert [each.kind for each in found.questions] == list(KINDS)
     assert set(GOALS) < set(KINDS)
     assert found.worst == max(each.ratio for each in found.questions if each.kind in GOALS)
