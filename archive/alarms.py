@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from archive.keyfiles import encode, locked, put
+from archive.keyring.keyfiles import encode, locked, put
 
 FILE = "alarms.json"
 LOCK_FILE = "alarms.lock"

@@ -15,8 +15,9 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from archive import audit, proofs
+from archive import audit
 from archive.db import transaction
+from archive.erasure import proofs
 from archive.vault import Vault
 
 PREFIX = "audit/"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from archive.cases import Case, Gone, Note
-from archive.holds import Held
+from archive.casework.cases import Case, Gone, Note
+from archive.casework.holds import Held
 from archive.model import Descriptor, Direction, Kind, State
 from archive.vault import Description
 

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from archive import api, catalogue, rootwatch, web
+from archive import api, catalogue, web
 from archive.alarms import Alarm
 from archive.api import reading, shape
 from archive.archive import Archive
@@ -29,6 +29,7 @@ from archive.errors import (
     RootKeyUnusable,
     StoreUnavailable,
 )
+from archive.keyring import rootwatch
 from archive.web import gate
 
 log = logging.getLogger("archive.app")

@@ -20,32 +20,30 @@ from sqlalchemy import Connection, Engine
 
 from archive import (
     audit,
-    cases,
     catalogue,
-    closing,
     corrections,
-    expiry,
-    expirydays,
-    holdchanges,
-    holds,
     intake,
-    journal,
     mending,
-    notices,
     openings,
     permissions,
-    proving,
     retention,
-    ruling,
     seal,
     sourcebook,
-    staff,
 )
 from archive.answers import CaseEntry, CaseFile, MailView, Opened, Page, Receipt, View
-from archive.cases import About, Case, Note
-from archive.closing import Closed, Consequences
+from archive.casework import cases, closing, holdchanges, holds, notices, staff
+from archive.casework.cases import About, Case, Note
+from archive.casework.closing import Closed, Consequences
+from archive.casework.holds import Held
+from archive.casework.notices import Notice
+from archive.casework.staff import Colleague
 from archive.config import Config
 from archive.db import reading, transaction
+from archive.erasure import expiry, expirydays, journal, proving, ruling
+from archive.erasure.expirydays import DayAccount, ExpiryDay
+from archive.erasure.journal import Erasure
+from archive.erasure.proving import Proof
+from archive.erasure.ruling import Preview
 from archive.errors import (
     AlreadyHeld,
     ArchiveError,
@@ -60,10 +58,7 @@ from archive.errors import (
     NotFound,
     PurposeRequired,
 )
-from archive.expirydays import DayAccount, ExpiryDay
 from archive.formats import mail
-from archive.holds import Held
-from archive.journal import Erasure
 from archive.keys import KeysDirectory
 from archive.model import (
     Actor,
@@ -78,12 +73,8 @@ from archive.model import (
     Scope,
     StoredRendition,
 )
-from archive.notices import Notice
-from archive.proving import Proof
 from archive.reception import Reception, complete_descriptor
-from archive.ruling import Preview
 from archive.search import Index
-from archive.staff import Colleague
 from archive.storage import Store
 from archive.vault import Description, Vault
 

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Engine
 
-from archive import bucketpath, destinations
 from archive.archive import Archive
 from archive.auth import People
+from archive.backups import bucketpath, destinations
 from archive.config import Config, running_parts
 from archive.db import open_engine
 from archive.errors import BadSetting, NotRunning

@@ -24,8 +24,9 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import IntegrityError
 
-from archive import audit, outgoing, permissions
+from archive import audit, permissions
 from archive.archive import SYSTEM
+from archive.casework import outgoing
 from archive.db import database_errors, transaction
 from archive.errors import (
     BadCredentials,

@@ -8,21 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from archive import (
-    backup,
-    catalogue,
-    destinations,
-    keyreport,
-    outgoing,
-    rootwatch,
-    surroundings,
-)
+from archive import catalogue, surroundings
 from archive.archive import SYSTEM
 from archive.assembly import Assembly, utc_now
+from archive.backups import backup, destinations
+from archive.casework import outgoing
 from archive.db import is_ready, transaction
+from archive.erasure.expiry import database_now, last_finished
 from archive.errors import ArchiveError
-from archive.expiry import database_now, last_finished
-from archive.keybackup import KeyBackups
+from archive.keyring import keyreport, rootwatch
+from archive.keyring.keybackup import KeyBackups
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,35 +19,23 @@ from uuid import UUID
 
 import click
 
-from archive import (
-    __version__,
-    anchors,
-    audit,
-    backup,
-    destinations,
-    keybackup,
-    keyreport,
-    proofs,
-    rebuild,
-    replaying,
-    retention,
-    rotation,
-    surroundings,
-    sweeping,
-)
+from archive import __version__, anchors, audit, rebuild, retention, surroundings
 from archive.archive import OPERATOR, SYSTEM, complete_descriptor
 from archive.assembly import Assembly, assemble, utc_now, with_parts
-from archive.bucketpath import path_of
+from archive.backups import backup, destinations, replaying
+from archive.backups.bucketpath import path_of
 from archive.config import Config, describe_settings
 from archive.db import ensure_database, migrate, transaction
+from archive.erasure import proofs, sweeping
+from archive.erasure.ruling import Preview
 from archive.errors import ArchiveError, SomethingLeft
 from archive.intake import moment
-from archive.keybackup import KeyBackups
+from archive.keyring import keybackup, keyreport, rotation
+from archive.keyring.keybackup import KeyBackups
+from archive.keyring.recovery import KeyBackup, PrivateKey
 from archive.keys import open_keys
 from archive.model import Kind, Purpose, Scope
 from archive.permissions import GROUPS
-from archive.recovery import KeyBackup, PrivateKey
-from archive.ruling import Preview
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -563,7 +551,7 @@ def hold() -> None:
 @_with_archive
 def hold_list(assembly: Assembly, due: bool, case: str | None, as_json: bool) -> None:
     """List holds by review date; never releases any. Exit 1 with --due where there are some."""
-    from archive import holds
+    from archive.casework import holds
 
     today = retention.local(utc_now()).date()
     with transaction(assembly.engine) as connection:
@@ -634,7 +622,7 @@ def hold_release(assembly: Assembly, hold_id: UUID, reason: str) -> None:
 
 
 def _held_recording(assembly: Assembly, hold_id: UUID) -> UUID:
-    from archive import holds
+    from archive.casework import holds
 
     with transaction(assembly.engine) as connection:
         found = holds.one(connection, hold_id)
@@ -995,7 +983,7 @@ def restore_command(
     sample: int | None,
 ) -> None:
     """Restore the backup in DIR into an empty installation; what had ended stays dead."""
-    from archive import restoring
+    from archive.backups import restoring
 
     if catalogue_only == (recovery_key is not None):
         raise click.UsageError("Give either --recovery-key FILE or --catalogue-only.")
@@ -1188,7 +1176,7 @@ def expiry_verify(dir: Path | None, public_key: Path | None, heads: tuple[str, .
     is all that is needed, and no archive. Without DIR the store, held against the catalogue, the
     audit log and every backup that can be reached.
     """
-    from archive import certificates, journal, proofs
+    from archive.erasure import certificates, journal, proofs
 
     public = proofs.public_from(public_key.read_bytes()) if public_key else None
     if dir is not None:
@@ -1216,7 +1204,7 @@ def expiry_verify(dir: Path | None, public_key: Path | None, heads: tuple[str, .
 @_with_archive
 def expiry_public_key(assembly: Assembly) -> None:
     """Print the public key (PEM) that certificates are checked by; give it to whoever checks."""
-    from archive import certificates, proofs
+    from archive.erasure import certificates, proofs
 
     click.echo(proofs.pem(certificates.public_key(assembly.archive.vault)), nl=False)
 
@@ -1226,7 +1214,7 @@ def expiry_public_key(assembly: Assembly) -> None:
 @_with_archive
 def expiry_export(assembly: Assembly, dir: Path) -> None:
     """Copy certificates, id lists, the erasure journal and the public key into the folder DIR."""
-    from archive import certificates
+    from archive.erasure import certificates
 
     count, newest = certificates.export(assembly.archive.vault, dir)
     click.echo(f"{count} certificates; the newest is {newest or '-'}")

@@ -41,8 +41,8 @@ from archive.errors import (
     RootKeyUnusable,
     SealBroken,
 )
-from archive.keepers import KeptRoot, Providers
-from archive.keyfiles import (
+from archive.keyring.keepers import KeptRoot, Providers
+from archive.keyring.keyfiles import (
     encode,
     locked,
     make_private,
@@ -53,8 +53,8 @@ from archive.keyfiles import (
     seen_of,
     sync_folder,
 )
-from archive.recovery import PUBLIC_FILE, PrivateKey, PublicKey, open_key, sealed_key
-from archive.roots import ROOT_FILE, FileRoots, FixedRoot, RootKey
+from archive.keyring.recovery import PUBLIC_FILE, PrivateKey, PublicKey, open_key, sealed_key
+from archive.keyring.roots import ROOT_FILE, FileRoots, FixedRoot, RootKey
 
 FOLDERS = ("cohort", "hold", "index", "case", "installation")
 LOCK_FILE = "root.lock"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from archive.housekeeping import CLOSED_CASES_YEARS, COUNTS, FORMER_PEOPLE, FORMER_TOKENS
+from archive.erasure.housekeeping import CLOSED_CASES_YEARS, COUNTS, FORMER_PEOPLE, FORMER_TOKENS
 
 YEAR = "a year from the contact or its shorter rule, or until its holds end"
 GOOD = "as long as the archive"

@@ -13,7 +13,8 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from archive import catalogue, holds, keys, retention, seal
+from archive import catalogue, keys, retention, seal
+from archive.casework import holds
 from archive.catalogue import Added
 from archive.db import quick, transaction
 from archive.errors import (

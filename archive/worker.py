@@ -17,23 +17,17 @@ from datetime import time as day_time
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from archive import (
-    audit,
-    backup,
-    catalogue,
-    destinations,
-    mending,
-    openings,
-    reminders,
-    retention,
-    sweeping,
-)
+from archive import audit, catalogue, mending, openings, retention
 from archive.alarms import Alarm, Alarms
 from archive.anchors import Anchors
 from archive.archive import SYSTEM, Archive
+from archive.backups import backup, destinations
+from archive.casework import reminders
 from archive.db import transaction
 from archive.describing import Describer
 from archive.documents import document
+from archive.erasure import sweeping
+from archive.erasure.expiry import last_finished
 from archive.errors import (
     ArchiveError,
     BackupRunning,
@@ -49,11 +43,10 @@ from archive.errors import (
     StoreUnavailable,
     SweepTooLarge,
 )
-from archive.expiry import last_finished
-from archive.keybackup import KeyBackups
+from archive.keyring.keybackup import KeyBackups
+from archive.keyring.rootwatch import RootWatch
 from archive.mending import Reconciler
 from archive.model import Recording
-from archive.rootwatch import RootWatch
 from archive.search.engines import forget_other_engine
 
 WORKER_LOCK = 7_401  # pg advisory lock class; the second half is the worker's number

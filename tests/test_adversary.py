@@ -20,17 +20,18 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from archive import backup, dumping, retention, seal, worker
 from archive import keys as keyring
+from archive import retention, seal, worker
 from archive.archive import Archive
+from archive.backups import backup, dumping
 from archive.config import Config
 from archive.db import migrate, open_engine
 from archive.embedded import Parts
 from archive.errors import ArchiveError, SealBroken
-from archive.keybackup import KeyBackups
+from archive.keyring.keybackup import KeyBackups
+from archive.keyring.recovery import KeyBackup, PrivateKey
 from archive.keys import open_keys
 from archive.model import Query
-from archive.recovery import KeyBackup, PrivateKey
 from archive.search import open_index
 from archive.storage import open_store
 from tests.clock import Clock

@@ -21,13 +21,15 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from archive import backup, catalogue, certificates, checkup, dumping, restoring, worker
+from archive import catalogue, checkup, worker
 from archive import keys as keyring
 from archive.archive import SYSTEM, Archive, Receipt
 from archive.assembly import Assembly, utc_now
-from archive.backup import Made, Means
+from archive.backups import backup, dumping, restoring
+from archive.backups.backup import Made, Means
 from archive.config import Config
 from archive.db import open_engine, transaction
+from archive.erasure import certificates
 from archive.errors import (
     ArchiveError,
     BackupUnusable,
@@ -41,10 +43,10 @@ from archive.errors import (
     RestoreUnfinished,
     SealBroken,
 )
-from archive.keybackup import KeyBackups
+from archive.keyring.keybackup import KeyBackups
+from archive.keyring.recovery import KeyBackup, PrivateKey
 from archive.keys import open_keys
 from archive.model import Query
-from archive.recovery import KeyBackup, PrivateKey
 from archive.search import open_index
 from archive.storage import Store, open_store
 from archive.vault import Vault
@@ -776,7 +778,7 @@ from archive import restoring
 from archive.archive import Archive
 from archive.assembly import assemble
 from archive.config import Config
-from archive.recovery import PrivateKey
+from archive.keyring.recovery import PrivateKey
 def progress(stage, done, total):
     if stage == sys.argv[3]:
         os.kill(os.getpid(), signal.SIGKILL)

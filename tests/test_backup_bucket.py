@@ -14,21 +14,13 @@ from typing import Any
 
 import pytest
 
-from archive import (
-    backup,
-    bucketpath,
-    checkup,
-    destinations,
-    dumping,
-    journal,
-    keyreport,
-    rotation,
-    worker,
-)
+from archive import checkup, worker
 from archive.archive import SYSTEM, Archive
 from archive.assembly import Assembly
-from archive.bucketpath import BucketPath
+from archive.backups import backup, bucketpath, destinations, dumping
+from archive.backups.bucketpath import BucketPath
 from archive.config import Config
+from archive.erasure import journal
 from archive.errors import (
     BackupUnusable,
     BadSetting,
@@ -37,9 +29,10 @@ from archive.errors import (
     RestoreUnfinished,
     StoreUnavailable,
 )
-from archive.keybackup import KeyBackups
+from archive.keyring import keyreport, rotation
+from archive.keyring.keybackup import KeyBackups
+from archive.keyring.recovery import KeyBackup, PrivateKey
 from archive.keys import open_keys
-from archive.recovery import KeyBackup, PrivateKey
 from archive.storage.address import backup_store
 from tests.clock import Clock
 from tests.media import wav
@@ -170,7 +163,7 @@ from archive import backup, destinations, restoring
 from archive.archive import Archive
 from archive.assembly import assemble
 from archive.config import Config
-from archive.recovery import PrivateKey
+from archive.keyring.recovery import PrivateKey
 what, url, step, at, key = sys.argv[1:]
 def reached(name, *rest):
     if name == step:

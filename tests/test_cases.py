@@ -11,9 +11,10 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from archive import closing, worker
+from archive import worker
 from archive.archive import Archive
 from archive.auth import People
+from archive.casework import closing
 from archive.config import Config
 from archive.db import transaction
 from archive.errors import (

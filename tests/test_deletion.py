@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from archive import expiry, worker
+from archive import worker
 from archive.archive import SYSTEM, Archive
 from archive.config import Config, running_parts
 from archive.db import transaction
 from archive.embedded import Parts
 from archive.embedded.volumes import _named_end
+from archive.erasure import expiry
 from archive.storage import Store, open_store
 from archive.throttle import Throttle
 from tests.clock import Clock

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from archive import restoring, retention, worker
+from archive import retention, worker
 from archive.archive import Archive
+from archive.backups import restoring
 from archive.errors import KeyDestroyed, NotFound
-from archive.recovery import PrivateKey
+from archive.keyring.recovery import PrivateKey
 from archive.vault import cohort_name
 from tests.clock import Clock
 from tests.media import wav

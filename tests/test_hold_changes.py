@@ -15,13 +15,13 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from sqlalchemy import text
 
-from archive import letters, notices, outgoing, reminders
 from archive.archive import Archive
 from archive.auth import People
+from archive.casework import letters, notices, outgoing, reminders
+from archive.casework.notices import Notice
 from archive.db import transaction
 from archive.errors import BadFields, BadSetting, Forbidden, HoldReleased, NotFound
 from archive.model import Actor
-from archive.notices import Notice
 from tests.clock import Clock
 from tests.running import free_port
 from tests.test_holds import AGENT, CASE, DPO, HANDLER, case, days, hold, read, rebuilt
@@ -128,7 +128,7 @@ def test_a_change_needs_a_reason_a_day_to_come_and_a_hold_in_force(
 
 
 def test_an_ended_hold_leaves_no_envelope_behind_a_late_change(archive: Archive, case: str) -> None:
-    from archive import holds
+    from archive.casework import holds
 
     id = deliver(archive, "1").id
     made = hold(archive, id)

@@ -14,9 +14,10 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from archive import certificates, permissions, rebuild, retention, sweeping, worker
+from archive import permissions, rebuild, retention, worker
 from archive.archive import SYSTEM, Archive, Held, complete_descriptor
 from archive.db import transaction
+from archive.erasure import certificates, sweeping
 from archive.errors import (
     AlreadyHeld,
     BadFields,
@@ -150,7 +151,7 @@ def test_a_hold_is_acknowledged_only_with_its_envelope_in_the_store(
 
 
 def holds_from(archive: Archive, id: UUID) -> list[object]:
-    from archive import holds
+    from archive.casework import holds
 
     found = []
     for stored in archive.store.list("recordings/"):
@@ -189,7 +190,7 @@ def test_what_is_held_is_not_erased_on_demand(archive: Archive, case: str) -> No
 
 
 def test_a_hold_is_refused_once_erasure_has_begun(archive: Archive, case: str) -> None:
-    from archive import holds
+    from archive.casework import holds
 
     id = deliver(archive, "1", days_ago=364).id
     days(archive, 3)

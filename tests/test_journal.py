@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from archive import backup, certificates, journal, restoring, worker
+from archive import worker
 from archive.archive import Archive, Receipt
+from archive.backups import backup, restoring
 from archive.db import transaction
+from archive.erasure import certificates, journal
 from archive.errors import NotFound, ReferenceErased
-from archive.recovery import PrivateKey
+from archive.keyring.recovery import PrivateKey
 from tests.clock import Clock
 from tests.media import wav
 from tests.test_backup import Elsewhere, back_up, elsewhere, environment, folder, private

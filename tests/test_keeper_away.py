@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from archive import catalogue, certificates, rebuild, worker
+from archive import catalogue, rebuild, worker
 from archive.archive import Archive
 from archive.config import Config
 from archive.db import transaction
 from archive.describing import Describer
+from archive.erasure import certificates
 from archive.errors import RootKeyAway
-from archive.keepers import KeptRoot
+from archive.keyring.keepers import KeptRoot
 from archive.model import Query
 from tests.api.test_delivery import metadata, post_call
 from tests.clock import Clock

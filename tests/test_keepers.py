@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from archive import keys, rotation
+from archive import keys
 from archive.cli import cli
 from archive.config import Config
 from archive.errors import (
@@ -27,11 +27,12 @@ from archive.errors import (
     RotationStopped,
     SealBroken,
 )
-from archive.keepers import KeptRoot, Providers, transit
-from archive.keybackup import KeyBackups
+from archive.keyring import rotation
+from archive.keyring.keepers import KeptRoot, Providers, transit
+from archive.keyring.keybackup import KeyBackups
+from archive.keyring.recovery import KeyBackup, PrivateKey
+from archive.keyring.roots import FileRoots
 from archive.keys import KeysDirectory
-from archive.recovery import KeyBackup, PrivateKey
-from archive.roots import FileRoots
 from tests.clock import Clock
 from tests.root_keepers import PIN, Bao, Token
 
@@ -243,7 +244,7 @@ def test_a_wrong_pin_stops_the_start_and_is_tried_once(everywhere: Installation)
     assert "refuses the PIN" in refused_process(everywhere, 33)
     code = """
 import sys
-from archive.keepers.pkcs11 import Pkcs11Keeper, said
+from archive.keyring.keepers.pkcs11 import Pkcs11Keeper, said
 from archive.errors import RootKeyUnusable
 tries = 0
 class Counted:
@@ -455,8 +456,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from archive import keys, rotation
 from archive.config import Config
-from archive.keybackup import KeyBackups
-from archive.recovery import PrivateKey
+from archive.keyring.keybackup import KeyBackups
+from archive.keyring.recovery import PrivateKey
 private = PrivateKey.load(Path(sys.argv[2])) if sys.argv[2:] else None
 opened = keys.open_keys(Config.from_env(os.environ), lost_root=private is not None)
 def step(name):

@@ -25,8 +25,8 @@ from archive.errors import (
     RootKeyUnusable,
     SealBroken,
 )
+from archive.keyring.roots import FileRootKey
 from archive.keys import KeysDirectory
-from archive.roots import FileRootKey
 
 NAME = "cohort/2027-11-24"
 ROOT = Path(__file__).parent.parent
@@ -206,7 +206,7 @@ FORK = """
 import os, sys
 from pathlib import Path
 from archive.keys import KeysDirectory
-from archive.roots import FileRootKey
+from archive.keyring.roots import FileRootKey
 keys = KeysDirectory(Path(sys.argv[1]), root=FileRootKey(bytes(32)), cache_s=60)
 made = keys.ensure("cohort/2027-11-24")
 if os.fork() == 0:
@@ -298,7 +298,7 @@ RACE = """
 import sys, hashlib, time
 from pathlib import Path
 from archive.keys import KeysDirectory
-from archive.roots import FileRootKey
+from archive.keyring.roots import FileRootKey
 path, start = Path(sys.argv[1]), float(sys.argv[2])
 time.sleep(max(0, start - time.time()))
 digest = hashlib.sha256()
@@ -323,7 +323,7 @@ BUSY = """
 import sys, itertools
 from pathlib import Path
 from archive.keys import KeysDirectory
-from archive.roots import FileRootKey
+from archive.keyring.roots import FileRootKey
 keys = KeysDirectory(Path(sys.argv[1]), root=FileRootKey(bytes(32)), cache_s=60)
 print("ready", flush=True)
 for number in itertools.count():

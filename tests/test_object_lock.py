@@ -16,12 +16,13 @@ import pytest
 from minio import Minio
 from minio.error import S3Error
 
-from archive import catalogue, certificates, checkup, worker
+from archive import catalogue, checkup, worker
 from archive.archive import SYSTEM, Archive
 from archive.assembly import assemble
 from archive.config import Config
 from archive.db import migrate, transaction
 from archive.embedded import Parts
+from archive.erasure import certificates
 from archive.errors import BadSetting, DeletionRefused, NoObjectLock, StoreUnavailable
 from archive.model import Recording
 from archive.storage import Store, deleting, open_store

@@ -10,12 +10,14 @@ from typing import Any
 from flask import Flask
 from sqlalchemy import text
 
-from archive import auth, dumping, housekeeping, keys, periods, worker
+from archive import auth, keys, periods, worker
 from archive.anchors import Anchors
 from archive.archive import OPENING_LIFE, Archive
 from archive.auth import People
+from archive.backups import dumping
 from archive.db import transaction
-from archive.recovery import PrivateKey
+from archive.erasure import housekeeping
+from archive.keyring.recovery import PrivateKey
 from tests.clock import Clock
 from tests.test_backup import back_up, folder, private
 from tests.test_holds import CASE, HANDLER, case, hold

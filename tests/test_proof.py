@@ -19,13 +19,14 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import text
 
-from archive import certificates, cli, journal, proofs, worker
+from archive import cli, worker
 from archive.archive import SYSTEM, Archive
 from archive.db import transaction
+from archive.erasure import certificates, journal, proofs
+from archive.erasure.proofs import Bundle
 from archive.errors import Forbidden, NotProven
+from archive.keyring.recovery import PrivateKey
 from archive.permissions import scopes_of
-from archive.proofs import Bundle
-from archive.recovery import PrivateKey
 from tests.clock import Clock
 from tests.media import wav
 from tests.test_backup import back_up, environment, folder, private
@@ -298,7 +299,7 @@ def test_a_journal_entry_that_is_missing_or_forged_is_found_and_a_forged_one_era
 def test_what_is_erased_while_the_night_is_certified_is_in_the_next_certificate(
     archive: Archive, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from archive import expiry
+    from archive.erasure import expiry
 
     late = deliver(archive, "1")
     real = expiry._keep

@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from archive import keys, rootwatch, rotation, worker
+from archive import keys, worker
 from archive.alarms import Alarm, Alarms
 from archive.archive import Archive
 from archive.config import Config
-from archive.keepers import Providers
-from archive.keybackup import KeyBackups
+from archive.keyring import rootwatch, rotation
+from archive.keyring.keepers import Providers
+from archive.keyring.keybackup import KeyBackups
+from archive.keyring.roots import FileRoots
+from archive.keyring.rootwatch import AWAY, ROTATION, RootWatch
 from archive.keys import KeysDirectory
-from archive.roots import FileRoots
-from archive.rootwatch import AWAY, ROTATION, RootWatch
 from tests.clock import Clock
 from tests.root_keepers import Bao, Token
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from archive import keybackup, keys, recovery, roots, rotation
+from archive import keys
 from archive.archive import SYSTEM, Archive
 from archive.cli import cli
 from archive.config import Config
@@ -32,9 +32,10 @@ from archive.errors import (
     RootKeyUnusable,
     RotationStopped,
 )
-from archive.keybackup import KeyBackups
+from archive.keyring import keybackup, recovery, roots, rotation
+from archive.keyring.keybackup import KeyBackups
+from archive.keyring.recovery import KeyBackup, PrivateKey
 from archive.keys import KeysDirectory
-from archive.recovery import KeyBackup, PrivateKey
 from tests.clock import Clock
 from tests.media import wav
 from tests.test_story import READER as SYSTEM_READER
@@ -411,7 +412,7 @@ import os, signal, sys
 from datetime import UTC, datetime
 from archive import keys, rotation
 from archive.config import Config
-from archive.keybackup import KeyBackups
+from archive.keyring.keybackup import KeyBackups
 opened = keys.open_keys(Config.from_env({"ARCHIVE_HOME": sys.argv[1]}))
 def step(name):
     if name == sys.argv[2]:

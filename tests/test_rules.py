@@ -17,12 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from archive import catalogue, certificates, retention, ruling, worker
+from archive import catalogue, retention, worker
 from archive.archive import SYSTEM, Archive
 from archive.db import transaction
+from archive.erasure import certificates, ruling
 from archive.errors import BadSetting, KeyDestroyed, NotFound, OlderThanRetention
+from archive.keyring.recovery import PrivateKey
 from archive.model import Query, Recording
-from archive.recovery import PrivateKey
 from tests.clock import Clock
 from tests.media import mail, wav
 from tests.test_backup import Elsewhere, back_up, elsewhere, environment, folder, private

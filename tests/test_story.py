@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from archive import audit, certificates, rebuild, worker
+from archive import audit, rebuild, worker
 from archive.archive import SYSTEM, Archive, Receipt, complete_descriptor
 from archive.db import transaction
+from archive.erasure import certificates
 from archive.errors import (
     ClockSuspect,
     CohortClosed,

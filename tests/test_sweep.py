@@ -13,13 +13,15 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from archive import catalogue, dumping, rebuild, sweeping, worker
+from archive import catalogue, rebuild, worker
 from archive.archive import SYSTEM, Archive, complete_descriptor
+from archive.backups import dumping
 from archive.db import migrate, open_engine, transaction
+from archive.erasure import sweeping
+from archive.erasure.sweeping import Fate, Findings
 from archive.errors import RestoreUnfinished, SweepTooLarge
 from archive.keys import RESTORING_FILE
 from archive.storage.s3 import PART_BYTES, S3Store
-from archive.sweeping import Fate, Findings
 from archive.vault import cohort_name
 from tests.clock import Clock
 from tests.media import wav

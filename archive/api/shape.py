@@ -10,10 +10,10 @@ from typing import Any
 from archive import intake, retention
 from archive.answers import CaseFile
 from archive.archive import Held, Page, Receipt, View
-from archive.cases import Case, Note
-from archive.closing import Consequences
+from archive.casework.cases import Case, Note
+from archive.casework.closing import Consequences
+from archive.erasure.journal import Erasure
 from archive.errors import ArchiveError, BadFields, FieldError
-from archive.journal import Erasure
 from archive.model import CallDescription, Direction, Kind, MailDescription, Query
 from archive.vault import Description
 

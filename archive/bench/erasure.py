@@ -31,13 +31,14 @@ from minio import Minio
 from minio.deleteobjects import DeleteObject
 from sqlalchemy import text
 
-from archive import catalogue, expiry, keys, retention, seal
+from archive import catalogue, keys, retention, seal
 from archive.archive import Archive
 from archive.assembly import Assembly, assemble, utc_now
 from archive.bench import RAW_BUCKET, Figure, _environment, _say
 from archive.config import Config
 from archive.db import migrate, quick, transaction
 from archive.embedded import Parts
+from archive.erasure import expiry
 from archive.errors import ArchiveError, PartFailed
 from archive.model import Descriptor, Direction, Kind, Recording, State
 from archive.storage.address import place_of

@@ -28,9 +28,9 @@ from psycopg import sql
 
 from archive.db import ensure_database
 from archive.embedded import Parts
+from archive.keyring.roots import FileRootKey
 from archive.keys import KeysDirectory
 from archive.model import Direction, Document, Kind, Query
-from archive.roots import FileRootKey
 from archive.search import Index, open_index
 from archive.search.finnish import Analyser, default_analyser
 from archive.search.instants import microseconds

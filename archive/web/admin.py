@@ -8,9 +8,10 @@ from flask import Blueprint, flash, g, redirect, render_template, request, url_f
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
-from archive import permissions, rootwatch
+from archive import permissions
 from archive.alarms import Alarm
 from archive.errors import BadFields, NameTaken
+from archive.keyring import rootwatch
 from archive.model import Purpose, Scope
 from archive.web import gate
 from archive.web.desk import archive_

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from archive import permissions, retention
 from archive.answers import CaseEntry, CaseFile
-from archive.cases import Note, owners
+from archive.casework.cases import Note, owners
 from archive.errors import (
     AlreadyHeld,
     BadFields,

@@ -8,8 +8,8 @@ from flask import Blueprint, flash, g, redirect, render_template, request, url_f
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
-from archive import outgoing
 from archive.archive import Held
+from archive.casework import outgoing
 from archive.errors import BadFields
 from archive.web import desk, gate
 

@@ -13,10 +13,10 @@ from flask import g, render_template
 
 from archive import permissions
 from archive.archive import View
-from archive.cases import Note
+from archive.casework.cases import Note
+from archive.casework.staff import Colleague
 from archive.errors import CaseRequired, Forbidden
 from archive.model import Actor, Kind, Purpose, Rendition, Scope
-from archive.staff import Colleague
 from archive.web import desk
 from archive.web.desk import Listing
 from archive.web.kept import Kept

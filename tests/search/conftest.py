@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from archive.db import ensure_database
+from archive.keyring.roots import FileRootKey
 from archive.keys import KeysDirectory
-from archive.roots import FileRootKey
 from archive.search import Index, open_index
 
 ENGINES = ("whoosh", "postgres")

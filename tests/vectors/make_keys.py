@@ -11,8 +11,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-from archive.recovery import Contents, Header, PrivateKey, PublicKey, X25519PrivateKey, sealed
-from archive.roots import FileRootKey
+from archive.keyring.recovery import (
+    Contents,
+    Header,
+    PrivateKey,
+    PublicKey,
+    X25519PrivateKey,
+    sealed,
+)
+from archive.keyring.roots import FileRootKey
 
 FILE = Path(__file__).parent / "keys" / "backup-2.json"
 

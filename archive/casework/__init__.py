@@ -1,0 +1,1 @@
+"""Complaint cases, holds and restrictions, and what people are told of them."""

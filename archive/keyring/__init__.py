@@ -1,0 +1,1 @@
+"""Around the keys directory: root keys and their keepers, recovery, key backups, rotation."""
