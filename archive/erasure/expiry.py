@@ -315,9 +315,16 @@ def _record_expired(
     if finished is not None:
         run_id = resume_or_begin(connection, now)
     connection.execute(
-        text("""insert into expired (id, cohort, run, reason) values (:id, :cohort, :run, :reason)
+        text("""insert into expired (id, cohort, run, reason)
+            select id, cohort, :run, :reason
+            from unnest(cast(:ids as uuid[]), cast(:days as date[])) as gone (id, cohort)
             on conflict do nothing"""),
-        [{"id": r.id, "cohort": r.cohort, "run": run_id, "reason": reason} for r in batch],
+        {
+            "ids": [r.id for r in batch],
+            "days": [r.cohort for r in batch],
+            "run": run_id,
+            "reason": reason,
+        },
     )
 
 
