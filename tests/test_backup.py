@@ -732,7 +732,7 @@ KILLED_BACKUP = """
 import os, signal, sys
 from datetime import datetime
 from pathlib import Path
-from archive import backup
+from archive.backups import backup
 from archive.assembly import assemble
 from archive.config import Config
 def step(name):
@@ -774,7 +774,7 @@ KILLED_RESTORE = """
 import os, signal, sys
 from datetime import datetime
 from pathlib import Path
-from archive import restoring
+from archive.backups import restoring
 from archive.archive import Archive
 from archive.assembly import assemble
 from archive.config import Config

@@ -159,7 +159,7 @@ KILLED = """
 import os, signal, sys
 from datetime import datetime
 from pathlib import Path
-from archive import backup, destinations, restoring
+from archive.backups import backup, destinations, restoring
 from archive.archive import Archive
 from archive.assembly import assemble
 from archive.config import Config

@@ -159,7 +159,7 @@ def test_a_rebuilt_catalogue_does_not_revive_an_erasure_and_goes_on_with_the_cha
 KILLED = """
 import os, signal, sys
 from uuid import UUID
-from archive import expiry, journal
+from archive.erasure import expiry, journal
 from archive.archive import SYSTEM
 from archive.assembly import assemble
 from archive.config import Config

@@ -454,7 +454,8 @@ KILLED = """
 import os, signal, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from archive import keys, rotation
+from archive import keys
+from archive.keyring import rotation
 from archive.config import Config
 from archive.keyring.keybackup import KeyBackups
 from archive.keyring.recovery import PrivateKey

@@ -410,7 +410,8 @@ def test_a_key_destroyed_before_or_during_a_rotation_does_not_come_back(
 KILLED = """
 import os, signal, sys
 from datetime import UTC, datetime
-from archive import keys, rotation
+from archive import keys
+from archive.keyring import rotation
 from archive.config import Config
 from archive.keyring.keybackup import KeyBackups
 opened = keys.open_keys(Config.from_env({"ARCHIVE_HOME": sys.argv[1]}))
