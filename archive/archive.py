@@ -511,7 +511,8 @@ class Archive:
         checked = self._purpose(actor, recording, purpose, case)
         part = self._part(recording, rendition)
         opened = self._opened(recording, part, rendition)
-        self._note_opening(actor, id, checked, case, {"rendition": rendition})
+        with transaction(self.engine) as connection:
+            self._note_opening(connection, actor, id, checked, case, {"rendition": rendition})
         return opened
 
     def make_opening(
@@ -539,16 +540,8 @@ class Archive:
                 purpose=checked.value,
                 case=case,
             )
-            audit.append(
-                connection,
-                at=self.now(),
-                actor=actor,
-                verb="open",
-                recording_id=id,
-                purpose=checked.value,
-                case=case,
-                detail={"rendition": rendition, "opening": True},
-            )
+            detail = {"rendition": rendition, "opening": True}
+            self._note_opening(connection, actor, id, checked, case, detail)
         return token, until
 
     def use_opening(self, actor: Actor, token: str) -> Opened:
@@ -588,7 +581,8 @@ class Archive:
         permissions.require(actor, Scope.OPEN)
         recording = self._visible(actor, id, purpose=purpose, case=case)
         checked = self._purpose(actor, recording, purpose, case)
-        self._note_opening(actor, id, checked, case, {"rendition": "page"})
+        with transaction(self.engine) as connection:
+            self._note_opening(connection, actor, id, checked, case, {"rendition": "page"})
         view = self._views(actor, [recording])[0]
         description = view.description or Description()
         html = mail.safe_html(description.html) if description.html else None
@@ -630,20 +624,25 @@ class Archive:
         return checked
 
     def _note_opening(
-        self, actor: Actor, id: UUID, purpose: Purpose, case: str | None, detail: Mapping[str, Any]
+        self,
+        connection: Connection,
+        actor: Actor,
+        id: UUID,
+        purpose: Purpose,
+        case: str | None,
+        detail: Mapping[str, Any],
     ) -> None:
-        """The audit entry of an opening, committed on return."""
-        with transaction(self.engine) as connection:
-            audit.append(
-                connection,
-                at=self.now(),
-                actor=actor,
-                verb="open",
-                recording_id=id,
-                purpose=purpose.value,
-                case=case,
-                detail=detail,
-            )
+        """The audit entry of an opening; to be committed before its first byte leaves."""
+        audit.append(
+            connection,
+            at=self.now(),
+            actor=actor,
+            verb="open",
+            recording_id=id,
+            purpose=purpose.value,
+            case=case,
+            detail=detail,
+        )
 
     def _case_covers(self, recording: Recording, case: str | None) -> bool:
         """Whether the recording belongs to the case: by metadata, by a hold, or by being added."""

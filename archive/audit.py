@@ -185,15 +185,6 @@ def entries(
     return [Entry(**row) for row in rows]
 
 
-def of_recording(connection: Connection, recording_id: UUID) -> list[dict[str, Any]]:
-    """Every entry that names the recording, oldest first."""
-    rows = connection.execute(
-        text(f"select {_COLUMNS} from audit_event where recording_id = :id order by id"),  # noqa: S608
-        {"id": recording_id},
-    )
-    return [dict(row._mapping) for row in rows]
-
-
 def _chained(connection: Connection) -> Iterator[Any]:
     return iter(
         connection.execution_options(yield_per=2000).execute(

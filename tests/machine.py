@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -48,9 +48,10 @@ class Machine:
         return {row["reason"]: row["n"] for row in found}
 
     def audit(self, id: str) -> list[dict[str, Any]]:
-        """Audit entries of a recording."""
+        """Audit entries of a recording, oldest first."""
         with transaction(self.archive.engine) as connection:
-            return audit.of_recording(connection, UUID(id))
+            found = audit.entries(connection, audit.Asked(recording_id=UUID(id)), limit=1000)
+        return [asdict(entry) for entry in reversed(found)]
 
     def limit(self, **changes: Any) -> None:
         """Changes settings of the running archive."""

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import urllib3
 
+from archive.config import Config
+
 READY_S = 120
 
 
@@ -93,6 +95,18 @@ def _is(what: str, words: list[bytes]) -> bool:
 def environment(home: Path, port: int) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("ARCHIVE_")}
     return kept | {"ARCHIVE_HOME": str(home), "ARCHIVE_PORT": str(port)}
+
+
+def environment_of(config: Config) -> dict[str, str]:
+    """What a process needs to work on the archive of these settings."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("ARCHIVE_")}
+    return kept | {
+        "ARCHIVE_HOME": str(config.home),
+        "ARCHIVE_DATABASE_URL": config.database_url,
+        "ARCHIVE_STORE_URL": config.store_url,
+        "ARCHIVE_STORE_ACCESS_KEY": config.store_access_key,
+        "ARCHIVE_STORE_SECRET_KEY": config.store_secret_key,
+    }
 
 
 def free_port() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from archive.anchors import Anchors, Checked
 from archive.archive import SYSTEM, Archive
 from archive.db import transaction
 from tests.clock import Clock
+from tests.running import environment_of
 
 
 @pytest.fixture
@@ -214,14 +214,7 @@ def test_a_restart_without_a_loss_writes_nothing(archive: Archive, heads: Anchor
 def test_the_commands_check_the_log_and_tell_who_met_a_recording(
     archive: Archive, heads: Anchors
 ) -> None:
-    config = archive.config
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("ARCHIVE_")} | {
-        "ARCHIVE_HOME": str(config.home),
-        "ARCHIVE_DATABASE_URL": config.database_url,
-        "ARCHIVE_STORE_URL": config.store_url,
-        "ARCHIVE_STORE_ACCESS_KEY": config.store_access_key,
-        "ARCHIVE_STORE_SECRET_KEY": config.store_secret_key,
-    }
+    environment = environment_of(archive.config)
 
     def said(*words: str) -> tuple[int, str]:
         done = subprocess.run(

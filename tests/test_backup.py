@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -52,6 +51,7 @@ from archive.storage import Store, open_store
 from archive.vault import Vault
 from tests.clock import Clock
 from tests.media import mail, wav
+from tests.running import environment_of
 from tests.test_story import READER, deliver, read
 
 ROOT = Path(__file__).parent.parent
@@ -716,16 +716,7 @@ def test_a_damaged_object_is_named_by_the_restore(
 
 
 def environment(config: Config) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("ARCHIVE_")}
-    return kept | {
-        "PYTHONPATH": str(ROOT),
-        "ARCHIVE_HOME": str(config.home),
-        "ARCHIVE_DATABASE_URL": config.database_url,
-        "ARCHIVE_STORE_URL": config.store_url,
-        "ARCHIVE_STORE_ACCESS_KEY": config.store_access_key,
-        "ARCHIVE_STORE_SECRET_KEY": config.store_secret_key,
-        "ARCHIVE_KEY_CACHE_S": "0",
-    }
+    return environment_of(config) | {"PYTHONPATH": str(ROOT), "ARCHIVE_KEY_CACHE_S": "0"}
 
 
 KILLED_BACKUP = """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -31,6 +30,7 @@ from archive.errors import (
 from archive.model import Actor, Purpose, Query
 from tests.clock import Clock
 from tests.media import mail, wav
+from tests.running import environment_of
 from tests.test_story import deliver
 
 CASE = "2026-00001"
@@ -551,14 +551,7 @@ def test_a_sweep_leaves_the_envelopes_of_holds(archive: Archive, case: str) -> N
 def test_the_command_lists_holds_and_fails_where_a_review_is_due(
     archive: Archive, case: str
 ) -> None:
-    config = archive.config
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("ARCHIVE_")} | {
-        "ARCHIVE_HOME": str(config.home),
-        "ARCHIVE_DATABASE_URL": config.database_url,
-        "ARCHIVE_STORE_URL": config.store_url,
-        "ARCHIVE_STORE_ACCESS_KEY": config.store_access_key,
-        "ARCHIVE_STORE_SECRET_KEY": config.store_secret_key,
-    }
+    environment = environment_of(archive.config)
     id = deliver(archive, "1").id
     hold(archive, id)
 

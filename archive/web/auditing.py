@@ -5,7 +5,6 @@ Names of people are put to their ids here, for the eye; the log itself has none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -14,7 +13,7 @@ from flask_babel import gettext as _
 
 from archive import permissions
 from archive.audit import Asked, Entry
-from archive.model import Purpose, Scope
+from archive.model import Scope
 from archive.web import desk, gate
 
 pages = Blueprint("auditing", __name__)
@@ -25,12 +24,13 @@ PAGE = 100
 @pages.get("/audit")
 def log() -> str:
     """The newest entries."""
-    return _page(Asked(), {})
+    return _page(_read(Asked()), {})
 
 
 @pages.post("/audit")
 def narrowed() -> str:
     """Entries of one recording, person, action, case or time; by POST: no name in an address."""
+    permissions.require(g.actor, Scope.AUDIT)  # before names of people are looked up
     problems: dict[str, str] = {}
     asked = Asked(
         recording_id=_recording(problems),
@@ -41,21 +41,17 @@ def narrowed() -> str:
         from_=_day("from", problems),
         to=_day("to", problems, end=True),
     )
-    if problems:
-        permissions.require(g.actor, Scope.AUDIT)
-        return _show([], problems)
-    return _page(asked, problems)
+    return _page([] if problems else _read(asked), problems)
 
 
-def _page(asked: Asked, problems: dict[str, str]) -> str:
+def _read(asked: Asked) -> list[Entry]:
     before = request.form.get("before", "")
-    found = desk.archive_().read_audit(
+    return desk.archive_().read_audit(
         g.actor, asked, before=int(before) if before.isdecimal() else None, limit=PAGE + 1
     )
-    return _show(found, problems)
 
 
-def _show(found: Sequence[Entry], problems: dict[str, str]) -> str:
+def _page(found: list[Entry], problems: dict[str, str]) -> str:
     return render_template(
         "audit.html",
         entries=found[:PAGE],
@@ -63,7 +59,6 @@ def _show(found: Sequence[Entry], problems: dict[str, str]) -> str:
         called=_names(),
         form=request.form,
         problems=problems,
-        purposes=sorted(Purpose),
     )
 
 

@@ -30,7 +30,6 @@ from archive.formats.identifiers import CASE_NUMBER, find_hetu
 from archive.model import Kind, Purpose, Scope
 from archive.web import desk, gate
 from archive.web import kept as keeping
-from archive.web.holds import desk_day
 from archive.web.kept import Kept
 
 pages = Blueprint("cases", __name__)
@@ -124,7 +123,7 @@ def _kept_fields(given: dict[str, str], problems: dict[str, str]) -> dict[str, s
 
 
 def _due(written: str) -> date | None:
-    return desk_day(written) if written else None
+    return desk.day(written) if written else None
 
 
 # -- one case --------------------------------------------------------------------------
@@ -284,7 +283,7 @@ def show(number: str, id: UUID) -> AnyResponse:
 def hold(number: str, id: UUID) -> AnyResponse:
     """Holds the recording for the case."""
     try:
-        review_on = desk_day(request.form.get("review_on", ""))
+        review_on = desk.day(request.form.get("review_on", ""))
         reason = request.form.get("reason", "")
         desk.archive_().hold(g.actor, id, case=number, reason=reason, review_on=review_on)
     except (BadFields, ValueError):
@@ -446,7 +445,7 @@ def reopen(number: str) -> AnyResponse:
     """Opens a closed case again, and holds again what is still in its days of grace if asked."""
     form = request.form
     try:
-        review_on = desk_day(form.get("review_on", "")) if form.get("again") else None
+        review_on = desk.day(form.get("review_on", "")) if form.get("again") else None
         held = desk.archive_().reopen_case(
             g.actor, number, reason=form.get("reason", ""), review_on=review_on
         )

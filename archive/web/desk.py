@@ -143,16 +143,20 @@ def to_query(fields: dict[str, str]) -> Query:
     )
 
 
-def edge(day: str | None, *, end: bool) -> datetime | None:
-    """The beginning of a Helsinki day ("2026-11-24", "24.11.2026"), or its end. ValueError."""
-    if not day:
-        return None
-    finnish = re.fullmatch(r"(\d{1,2})\.(\d{1,2})\.(\d{4})", day.strip())
+def day(written: str) -> date:
+    """A Helsinki day ("2026-11-24", "24.11.2026"). ValueError."""
+    finnish = re.fullmatch(r"(\d{1,2})\.(\d{1,2})\.(\d{4})", written.strip())
     if finnish:
-        on = date(int(finnish[3]), int(finnish[2]), int(finnish[1]))
-    else:
-        on = date.fromisoformat(day.strip())
-    return retention.resolve_local(datetime.combine(on + timedelta(days=int(end)), time()))
+        return date(int(finnish[3]), int(finnish[2]), int(finnish[1]))
+    return date.fromisoformat(written.strip())
+
+
+def edge(written: str | None, *, end: bool) -> datetime | None:
+    """The beginning of a Helsinki day as `day` reads it, or its end. ValueError."""
+    if not written:
+        return None
+    on = day(written) + timedelta(days=int(end))
+    return retention.resolve_local(datetime.combine(on, time()))
 
 
 # -- why it matched --------------------------------------------------------------------

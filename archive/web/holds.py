@@ -67,7 +67,7 @@ def show(hold: UUID) -> AnyResponse:
 def place(id: UUID) -> AnyResponse:
     """Holds the recording for the case of this task."""
     try:
-        review_on = desk_day(request.form.get("review_on", ""))
+        review_on = desk.day(request.form.get("review_on", ""))
         desk.archive_().hold(
             g.actor,
             id,
@@ -106,7 +106,7 @@ def release(id: UUID, hold: UUID) -> AnyResponse:
 def extend(id: UUID, hold: UUID) -> AnyResponse:
     """Moves the review of a hold."""
     try:
-        review_on = desk_day(request.form.get("review_on", ""))
+        review_on = desk.day(request.form.get("review_on", ""))
         reason = request.form.get("reason", "")
         desk.archive_().extend_hold(g.actor, id, hold, review_on=review_on, reason=reason)
     except (BadFields, ValueError):
@@ -156,13 +156,6 @@ def lift(id: UUID) -> AnyResponse:
     desk.archive_().unrestrict(g.actor, id)
     flash(_("The restriction was lifted."))
     return redirect(url_for("holds.listing"), 303)
-
-
-def desk_day(given: str) -> date:
-    """A day as people write it or as a date field sends it. ValueError."""
-    at = desk.edge(given.strip() or "-", end=False)
-    assert at is not None
-    return retention.local(at).date()
 
 
 def _back(id: UUID) -> AnyResponse:

@@ -16,6 +16,7 @@ from archive.errors import ArchiveError
 from archive.model import Purpose, Scope
 from tests.clock import Clock
 from tests.machine import Machine
+from tests.running import environment_of
 from tests.test_holds import HANDLER, hold
 from tests.test_story import deliver
 
@@ -124,14 +125,7 @@ def test_what_is_wrong_is_named_and_strangers_get_nothing(
 
 
 def test_commands_change_holds_and_close_cases(archive: Archive, people: People) -> None:
-    config = archive.config
-    environment = {
-        "ARCHIVE_HOME": str(config.home),
-        "ARCHIVE_DATABASE_URL": config.database_url,
-        "ARCHIVE_STORE_URL": config.store_url,
-        "ARCHIVE_STORE_ACCESS_KEY": config.store_access_key,
-        "ARCHIVE_STORE_SECRET_KEY": config.store_secret_key,
-    }
+    environment = environment_of(archive.config)
 
     def command(*words: str) -> tuple[int, str]:
         """Exit code, as the command's own `main` makes it of an error, and what was said."""
