@@ -49,6 +49,7 @@ class Pane:
     may_note: bool
     verified: tuple[Verification, ...]
     may_verify: bool
+    conversation: tuple[View, ...]  # the emails or parts of a call it is of, itself included
     may_erase: bool
     media: str  # "player", "pending", "undecodable", "unreadable", "lost", "email"
     channels: tuple[str, ...]
@@ -96,7 +97,7 @@ def build(
     if problem:
         purpose, opened = None, False
     noted = _noted(view, actor, case if not problem else None)
-    verified = desk.archive_().verifications(actor, view)
+    verified = desk.archive_().verifications(actor, [view]).get(view.id, ())
     return Pane(
         view=view,
         token=token,
@@ -110,6 +111,7 @@ def build(
         noted=noted,
         may_note=Scope.CASES in actor.scopes,
         verified=verified,
+        conversation=desk.archive_().conversation(actor, view),
         may_verify=view.readable and Purpose.VERIFICATION in actor.purposes,
         keepers=_keepers(view, restriction=False),
         dpos=_keepers(view, restriction=True),
