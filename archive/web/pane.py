@@ -15,6 +15,7 @@ from archive import permissions
 from archive.archive import View
 from archive.casework.cases import Note
 from archive.casework.staff import Colleague
+from archive.erasure.asking import ErasureRequest
 from archive.errors import CaseRequired, Forbidden
 from archive.model import Actor, Kind, Purpose, Rendition, Scope
 from archive.web import desk
@@ -47,6 +48,8 @@ class Pane:
     noted: tuple[Note, ...] | None  # within the case that is settled; None: nothing is noted here
     may_note: bool
     may_erase: bool
+    erasure: ErasureRequest | None  # asked for by somebody, not yet confirmed
+    confirms: bool  # whether this person is the second one
     media: str  # "player", "pending", "undecodable", "unreadable", "lost", "email"
     channels: tuple[str, ...]
     opened: bool
@@ -93,6 +96,7 @@ def build(
     if problem:
         purpose, opened = None, False
     noted = _noted(view, actor, case if not problem else None)
+    asked = desk.archive_().erasure_request(actor, view.id)
     return Pane(
         view=view,
         token=token,
@@ -109,6 +113,8 @@ def build(
         dpos=_keepers(view, restriction=True),
         names=_names(view, noted),
         may_erase=Scope.ERASE in actor.scopes,
+        erasure=asked,
+        confirms=asked is not None and asked.by != actor.id,
         media=_media(view),
         channels=_channels(view),
         opened=opened,

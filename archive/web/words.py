@@ -72,6 +72,8 @@ VERBS = {
     "browse": _("Browsed"),
     "correct": _("Corrected"),
     "erase": _("Erased early"),
+    "erase-request": _("Asked for an early erasure"),
+    "erase-withdraw": _("Withdrew the wish to erase"),
     "open-case": _("Complaint case opened"),
     "add-to-case": _("Added to a case"),
     "hold": _("Held"),
