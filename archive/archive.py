@@ -75,7 +75,7 @@ from archive.model import (
     StoredRendition,
 )
 from archive.reception import Reception, complete_descriptor
-from archive.search import Index
+from archive.search import Index, understanding
 from archive.storage import Store
 from archive.vault import Description, Vault
 
@@ -312,7 +312,8 @@ class Archive:
         permissions.require_customer(actor, query)
         query = replace(query, lines=actor.lines)
         after = self._open_cursor(cursor, query) if cursor else None
-        live, lacking = self._live(query), set[str]()
+        understood = understanding.understand(query, now=self.now())
+        live, lacking = self._live(understood.query), set[str]()
         recordings, following = self._search(actor, live, lacking, limit=limit, after=after)
         counted = self.index.count(live, lacking=lacking) if total else None
         told = self.index.facets(live, facets, lacking=lacking) if facets else None
@@ -331,7 +332,8 @@ class Archive:
             next=self._seal_cursor(following, query) if following else None,
             total=counted,
             facets=told,
-            explained=tuple(self.index.explain(query)),
+            explained=(*understood.notes, *self.index.explain(understood.query)),
+            understood=understood.pieces,
             rebuilding=tuple(sorted(lacking.union(rebuilding))),
         )
 

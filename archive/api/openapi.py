@@ -481,7 +481,25 @@ def _schemas() -> dict[str, Any]:
                     "description": "how `q` was read where that is not plain, as codes: "
                     "phrase-as-words, quote-not-closed, prefix-too-short, too-long, "
                     "too-many-words, identity-code-not-searched, nothing-to-search, "
-                    "unknown-field:WORD",
+                    "unknown-field:WORD, dates-apart",
+                },
+                "understood": {
+                    "type": "array",
+                    "items": _object(
+                        {
+                            "as": {"type": "array", "items": _TEXT},
+                            "start": {"type": "integer"},
+                            "stop": {"type": "integer"},
+                            "value": _TEXT,
+                            "without": {"type": "boolean"},
+                            "from": text_or_null,
+                            "to": text_or_null,
+                        }
+                    ),
+                    "description": "how `q` was understood, piece by piece: what stands at "
+                    "[start, stop) of it was taken for a field of this search, or for word, "
+                    "phrase, beginning, name, subject, time or the word or; of several the "
+                    "likeliest is first. A time has its days, both included, null: open",
                 },
                 "rebuilding": {
                     "type": "array",
