@@ -31,12 +31,13 @@ from archive import (
     sourcebook,
 )
 from archive.answers import CaseEntry, CaseFile, MailView, Opened, Page, Receipt, View
-from archive.casework import cases, closing, holdchanges, holds, notices, staff
+from archive.casework import cases, closing, holdchanges, holds, notices, staff, verifications
 from archive.casework.cases import About, Case, Note
 from archive.casework.closing import Closed, Consequences
 from archive.casework.holds import Held
 from archive.casework.notices import Notice
 from archive.casework.staff import Colleague
+from archive.casework.verifications import Outcome, Verification
 from archive.config import Config
 from archive.db import reading, transaction
 from archive.erasure import asking, expiry, expirydays, journal, proving, ruling
@@ -735,6 +736,82 @@ class Archive:
                 detail={"fields": sorted(changes)},
             )
         return self._views(actor, [changed])[0]
+
+    def record_verification(
+        self,
+        actor: Actor,
+        id: UUID | None,
+        *,
+        outcome: str,
+        note: str = "",
+        asked: Mapping[str, str] | None = None,
+    ) -> str:
+        """Records what verifying a contact came to; its reference.
+
+        Of a recording, or with `id` None of a contact that was not found, with what was `asked`.
+        NotFound, BadFields.
+        """
+        permissions.require(actor, Scope.READ)
+        permissions.require_purpose(actor, Purpose.VERIFICATION)
+        checked, said = intake.verification(outcome, note)
+        if (id is None) != (checked == Outcome.NOT_FOUND):
+            raise BadFields(errors=[FieldError("outcome", "not-found where there is no recording")])
+        recording = self._visible(actor, id) if id is not None else None
+        with transaction(self.engine) as connection:
+            reference = verifications.record(
+                self.vault, connection, actor, outcome=Outcome(checked), note=said,
+                recording=recording, asked=asked or {}, now=self.now(),
+            )  # fmt: skip
+            audit.append(
+                connection, at=self.now(), actor=actor, verb="record-verification",
+                recording_id=id, purpose=Purpose.VERIFICATION.value,
+                detail={"outcome": checked, "reference": reference},
+            )  # fmt: skip
+        return reference
+
+    def verification(self, actor: Actor, reference: str) -> tuple[Verification, View | None]:
+        """An outcome by its reference, with the recording it is about. NotFound.
+
+        Only for those who see that recording; of a contact that was not found, for those who
+        verify contacts.
+        """
+        permissions.require(actor, Scope.READ)
+        with reading(self.engine) as connection:
+            id = verifications.recording_of(connection, reference)
+        if id is None:
+            permissions.require_purpose(actor, Purpose.VERIFICATION)
+        recording = self._visible(actor, id) if id is not None else None
+        with transaction(self.engine) as connection:
+            found = verifications.one(self.vault, connection, reference, recording)
+            audit.append(
+                connection, at=self.now(), actor=actor, verb="read", recording_id=id,
+                detail={"reference": reference},
+            )  # fmt: skip
+        return found, self._views(actor, [recording])[0] if recording is not None else None
+
+    def verifications(self, actor: Actor, view: View) -> tuple[Verification, ...]:
+        """What verifying this recording came to so far, for a page that shows it already."""
+        permissions.require(actor, Scope.READ)
+        if not view.readable:
+            return ()
+        with reading(self.engine) as connection:
+            recording = catalogue.get(connection, view.id)
+            if recording is None:
+                return ()
+            return verifications.of(self.vault, connection, recording)
+
+    def undo_verification(self, actor: Actor, reference: str) -> UUID | None:
+        """Takes back what the actor recorded today; the recording it was about. TooLateToUndo."""
+        permissions.require_purpose(actor, Purpose.VERIFICATION)
+        found, view = self.verification(actor, reference)
+        with transaction(self.engine) as connection:
+            verifications.undo(connection, actor, found, now=self.now())
+            audit.append(
+                connection, at=self.now(), actor=actor, verb="undo-verification",
+                recording_id=found.recording_id, purpose=Purpose.VERIFICATION.value,
+                detail={"reference": reference},
+            )  # fmt: skip
+        return view.id if view is not None else None
 
     def open_case(
         self,

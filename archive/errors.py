@@ -190,6 +190,13 @@ class ConsequencesChanged(ArchiveError):
     exit_code = 28
 
 
+class TooLateToUndo(ArchiveError):
+    """An outcome is taken back by the person who recorded it, on the same day."""
+
+    status = 409
+    exit_code = 64
+
+
 class CaseClosed(ArchiveError):
     """The complaint case is closed; reopen it first."""
 

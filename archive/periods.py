@@ -60,6 +60,12 @@ TABLES = (
          "the key of the case is destroyed, the rows deleted; or with the recording",
          {"sealed": "what was noted, sealed under the case's or the recording's key",
           "by": "a user's id"}, "case_number kind"),
+    Kept("verification", "what verifying a contact came to",
+         "a year, or as long as the recording it is about",
+         "the key of the day is destroyed and the nightly run deletes the row; or with the "
+         "recording",
+         {"sealed": "the note and what was asked, sealed under the recording's or the day's key",
+          "by": "a user's id"}, "reference outcome"),
     Kept("notice", "what people are told: ids, case numbers, days", "90 days, as long as the user",
          "the worker deletes the row", plain="kind key case_number"),
     Kept("outgoing_mail", "mails on their way, without an address", "until sent, 5 days at most",

@@ -27,6 +27,7 @@ from archive.web import (
     holds,
     login,
     notices,
+    outcomes,
     proof,
     recording,
     rules,
@@ -40,6 +41,7 @@ from archive.web import (
 BLUEPRINTS = (
     login.pages,
     verify.pages,
+    outcomes.pages,
     search.pages,
     recording.pages,
     cases.pages,

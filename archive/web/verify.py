@@ -1,4 +1,7 @@
-"""Verifying a contact: one field that knows what was typed, and the customer's contacts."""
+"""Verifying a contact: one field that knows what was typed, and the customer's contacts.
+
+These are narrowed by days as the customer says them, line and agent.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,18 @@ import re
 from flask import Blueprint, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from archive import permissions
+from archive import permissions, retention
+from archive.casework.verifications import reference_of
 from archive.formats.identifiers import CASE_NUMBER, find_hetu, normalise_metering_point
 from archive.model import Actor, Purpose, Scope
-from archive.web import desk, pane
+from archive.web import desk, narrowing, pane
 from archive.web import kept as keeping
 from archive.web.kept import Kept
 
 pages = Blueprint("verify", __name__)
 LONGEST = 320
+NARROWING = ("when", "line", "agent")
+_NARROWED = ("from", "to", "line", "agent")
 PHONE = re.compile(r"(\+|00?)[\d\s()/-]{6,}")
 
 
@@ -31,6 +37,8 @@ def look_up() -> Response | tuple[str, int]:
     """Keeps the question under an opaque address and goes there."""
     _require()
     typed = request.form.get("contact", "").strip()[:LONGEST]
+    if reference := reference_of(typed):
+        return redirect(url_for("outcomes.one", reference=reference), 303)
     problem = _problem(typed)
     if problem:
         return render_template("verify.html", problem=problem, listing=None), 422
@@ -50,6 +58,32 @@ def contacts(token: str) -> str:
         return render_template("verify.html", problem=None, listing=listing)
     newest = desk.archive_().describe(g.actor, listing.rows[0].view.id)
     return pane.show(newest, kept=kept, token=token, listing=listing)
+
+
+@pages.post("/verify/<token>/narrow")
+def narrow(token: str) -> Response:
+    """The same customer's contacts of some days, a line or an agent; under an address of its own.
+
+    Empty fields take the narrowing away. What is not understood changes nothing and is said.
+    """
+    _require()
+    kept = desk.kept_or_404(token, "verify")
+    given = {name: request.form.get(name, "").strip()[:LONGEST] for name in NARROWING}
+    if find_hetu(" ".join(given.values())):
+        return redirect(url_for("verify.contacts", token=token, wrong="hetu"), 303)
+    query = {name: value for name, value in kept.query.items() if name not in _NARROWED}
+    query |= {name: given[name] for name in ("line", "agent") if given[name]}
+    if given["when"]:
+        today = retention.local(desk.archive_().now()).date()
+        try:
+            first, last = narrowing.days(given["when"], today)
+        except (ValueError, OverflowError):
+            return redirect(url_for("verify.contacts", token=token, wrong="when"), 303)
+        query |= {"from": first.isoformat(), "to": last.isoformat()}
+    asked = {"contact": kept.asked["contact"]} | {n: v for n, v in given.items() if v}
+    narrowed = Kept(desk="verify", asked=asked, query=query, purpose=kept.purpose, case=kept.case)
+    made = keeping.keep(desk.archive_(), g.actor, narrowed)
+    return redirect(url_for("verify.contacts", token=made), 303)
 
 
 def may_verify(actor: Actor) -> bool:

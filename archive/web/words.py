@@ -126,6 +126,8 @@ VERBS = {
     "disallow-line": _("Took a line from a source"),
     "unrestrict-source": _("Lifted a source's restriction"),
     "read-audit": _("Read the audit log"),
+    "record-verification": _("Recorded the outcome of a verification"),
+    "undo-verification": _("Took a verification back"),
 }
 PLACES = {
     "certificate": _("Signed lists"),
@@ -134,6 +136,11 @@ PLACES = {
     "catalogue": _("Catalogue"),
     "index": _("Search index"),
     "backup": _("Newest backup"),
+}
+OUTCOMES = {
+    "confirmed": _("Confirmed"),
+    "different": _("Different from what was said"),
+    "not-found": _("Not found"),
 }
 CHANNELS = {"agent": _("Agent"), "customer": _("Customer")}
 
@@ -157,6 +164,10 @@ ERRORS: dict[str, tuple[LazyString, LazyString]] = {
     "PurposeRequired": (
         _("State the purpose"),
         _("A recording is opened only for a stated purpose."),
+    ),
+    "TooLateToUndo": (
+        _("The outcome can no longer be taken back"),
+        _("It is taken back by the person who recorded it, on the same day. Record a new one."),
     ),
     "StaleForm": (
         _("The page was out of date"),
