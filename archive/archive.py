@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Engine
 from archive import (
     audit,
     catalogue,
+    conversation,
     corrections,
     intake,
     mending,
@@ -80,6 +81,7 @@ from archive.search import Index, understanding
 from archive.storage import Store
 from archive.vault import Description, Vault
 
+SOURCE_BYTES = 96 * 1024  # of an email's original, shown on a page
 OPENING_LIFE = timedelta(minutes=15)
 SYSTEM = Actor(
     id="system",
@@ -297,6 +299,40 @@ class Archive:
                 connection, at=self.now(), actor=actor, verb="read", recording_id=recording.id
             )
         return self._views(actor, [recording])[0]
+
+    def conversation(self, actor: Actor, view: View) -> tuple[View, ...]:
+        """The emails of a conversation or the parts of a call that the view is of, oldest first.
+
+        Only what the actor may see, the view itself included; for a page that shows it already.
+        """
+        permissions.require(actor, Scope.READ)
+
+        def find(query: Query) -> list[View]:
+            asked = self._live(replace(query, lines=actor.lines))
+            found, _ = self._search(actor, asked, set(), limit=50, after=None)
+            return self._views(actor, found)
+
+        if not view.readable:
+            return (view,)
+        joined = conversation.of(view, find)
+        if len(joined) > 1:
+            with transaction(self.engine) as connection:
+                audit.append(
+                    connection, at=self.now(), actor=actor, verb="read-conversation",
+                    recording_id=view.id, detail={"found": len(joined)},
+                )  # fmt: skip
+        return joined
+
+    def source_text(
+        self, actor: Actor, id: UUID, *, purpose: str | None, case: str | None = None
+    ) -> tuple[str, bool]:
+        """An email as it arrived, and whether that is all; audited like an opening."""
+        opened = self.open(actor, id, purpose=purpose, case=case)
+        if opened.media_type != "message/rfc822":
+            raise NotFound()
+        stop = min(opened.length, SOURCE_BYTES)
+        raw = b"".join(opened.read(0, stop))
+        return raw.decode("utf-8", "replace"), stop == opened.length
 
     def find(
         self,
@@ -789,16 +825,14 @@ class Archive:
             )  # fmt: skip
         return found, self._views(actor, [recording])[0] if recording is not None else None
 
-    def verifications(self, actor: Actor, view: View) -> tuple[Verification, ...]:
-        """What verifying this recording came to so far, for a page that shows it already."""
+    def verifications(
+        self, actor: Actor, views: Sequence[View]
+    ) -> dict[UUID, tuple[Verification, ...]]:
+        """What verifying these recordings came to so far, for a page that shows them already."""
         permissions.require(actor, Scope.READ)
-        if not view.readable:
-            return ()
         with reading(self.engine) as connection:
-            recording = catalogue.get(connection, view.id)
-            if recording is None:
-                return ()
-            return verifications.of(self.vault, connection, recording)
+            rows = catalogue.get_many(connection, [view.id for view in views if view.readable])
+            return verifications.of(self.vault, connection, rows)
 
     def undo_verification(self, actor: Actor, reference: str) -> UUID | None:
         """Takes back what the actor recorded today; the recording it was about. TooLateToUndo."""

@@ -109,14 +109,20 @@ def one(
     return _verification(vault, _row(connection, reference), recording)
 
 
-def of(vault: Vault, connection: Connection, recording: Recording) -> tuple[Verification, ...]:
-    """The outcomes of a recording that stand, newest first."""
+def of(
+    vault: Vault, connection: Connection, recordings: Mapping[UUID, Recording]
+) -> dict[UUID, tuple[Verification, ...]]:
+    """The outcomes that stand of each of these recordings that has any, newest first."""
     rows = connection.execute(
         text(f"""select {_COLUMNS} from verification
-            where recording_id = :id and undone_at is null order by at desc, id"""),  # noqa: S608
-        {"id": recording.id},
+            where recording_id = any(:ids) and undone_at is null order by at desc, id"""),  # noqa: S608
+        {"ids": list(recordings)},
     ).mappings()
-    return tuple(_verification(vault, row, recording) for row in rows)
+    found: dict[UUID, tuple[Verification, ...]] = {}
+    for row in rows:
+        id = row["recording_id"]
+        found[id] = (*found.get(id, ()), _verification(vault, row, recordings[id]))
+    return found
 
 
 def undo(connection: Connection, actor: Actor, found: Verification, *, now: datetime) -> None:

@@ -34,6 +34,7 @@ from archive.web import (
     search,
     show,
     sources,
+    timeline,
     verify,
     words,
 )
@@ -42,6 +43,7 @@ BLUEPRINTS = (
     login.pages,
     verify.pages,
     outcomes.pages,
+    timeline.pages,
     search.pages,
     recording.pages,
     cases.pages,

@@ -50,6 +50,7 @@ class Pane:
     may_note: bool
     verified: tuple[Verification, ...]
     may_verify: bool
+    conversation: tuple[View, ...]  # the emails or parts of a call it is of, itself included
     may_erase: bool
     erasure: ErasureRequest | None  # asked for by somebody, not yet confirmed
     confirms: bool  # whether this person is the second one
@@ -100,7 +101,7 @@ def build(
         purpose, opened = None, False
     noted = _noted(view, actor, case if not problem else None)
     asked = desk.archive_().erasure_request(actor, view.id)
-    verified = desk.archive_().verifications(actor, view)
+    verified = desk.archive_().verifications(actor, [view]).get(view.id, ())
     return Pane(
         view=view,
         token=token,
@@ -114,6 +115,7 @@ def build(
         noted=noted,
         may_note=Scope.CASES in actor.scopes,
         verified=verified,
+        conversation=desk.archive_().conversation(actor, view),
         may_verify=view.readable and Purpose.VERIFICATION in actor.purposes,
         keepers=_keepers(view, restriction=False),
         dpos=_keepers(view, restriction=True),

@@ -28,21 +28,21 @@ PHONE = re.compile(r"(\+|00?)[\d\s()/-]{6,}")
 @pages.get("/verify")
 def form() -> str:
     """The field alone."""
-    _require()
+    require()
     return render_template("verify.html", problem=None, listing=None)
 
 
 @pages.post("/verify")
 def look_up() -> Response | tuple[str, int]:
     """Keeps the question under an opaque address and goes there."""
-    _require()
+    require()
     typed = request.form.get("contact", "").strip()[:LONGEST]
     if reference := reference_of(typed):
         return redirect(url_for("outcomes.one", reference=reference), 303)
-    problem = _problem(typed)
-    if problem:
-        return render_template("verify.html", problem=problem, listing=None), 422
-    name, value = _best(typed)
+    wrong = problem(typed)
+    if wrong:
+        return render_template("verify.html", problem=wrong, listing=None), 422
+    name, value = best(typed)
     kept = Kept(desk="verify", asked={"contact": typed}, query={name: value})
     token = keeping.keep(desk.archive_(), g.actor, kept)
     return redirect(url_for("verify.contacts", token=token), 303)
@@ -51,7 +51,7 @@ def look_up() -> Response | tuple[str, int]:
 @pages.get("/verify/<token>")
 def contacts(token: str) -> str:
     """The customer's contacts, newest first, the newest one beside the list."""
-    _require()
+    require()
     kept = desk.kept_or_404(token, "verify")
     listing = desk.turn(token, kept, request.args.get("page", 1, int) - 1)
     if not listing.rows:
@@ -66,7 +66,7 @@ def narrow(token: str) -> Response:
 
     Empty fields take the narrowing away. What is not understood changes nothing and is said.
     """
-    _require()
+    require()
     kept = desk.kept_or_404(token, "verify")
     given = {name: request.form.get(name, "").strip()[:LONGEST] for name in NARROWING}
     if find_hetu(" ".join(given.values())):
@@ -91,7 +91,8 @@ def may_verify(actor: Actor) -> bool:
     return Scope.SEARCH in actor.scopes and Purpose.VERIFICATION in actor.purposes
 
 
-def _require() -> None:
+def require() -> None:
+    """Nothing if the reader verifies contacts, else Forbidden."""
     permissions.require(g.actor, Scope.SEARCH)
     permissions.require_purpose(g.actor, Purpose.VERIFICATION)
 
@@ -114,7 +115,7 @@ def candidates(typed: str) -> list[tuple[str, str]]:
     return [("customer", bare)]
 
 
-def _best(typed: str) -> tuple[str, str]:
+def best(typed: str) -> tuple[str, str]:
     """The first reading under which there is anything, else the likeliest that is allowed."""
     allowed = _allowed(typed)
     for name, value in allowed if len(allowed) > 1 else ():
@@ -131,7 +132,7 @@ def _allowed(typed: str) -> list[tuple[str, str]]:
     return [f for f in found if permissions.names_customer(desk.to_query(dict([f])))]
 
 
-def _problem(typed: str) -> str | None:
+def problem(typed: str) -> str | None:
     """Why the text is not searched by: "empty", "hetu", "short"."""
     if not typed:
         return "empty"
