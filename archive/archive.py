@@ -41,7 +41,8 @@ from archive.casework.staff import Colleague
 from archive.casework.verifications import Outcome, Verification
 from archive.config import Config
 from archive.db import reading, transaction
-from archive.erasure import expiry, expirydays, journal, proving, ruling
+from archive.erasure import asking, expiry, expirydays, journal, proving, ruling
+from archive.erasure.asking import ErasureRequest
 from archive.erasure.expirydays import DayAccount, ExpiryDay
 from archive.erasure.journal import Erasure
 from archive.erasure.proving import Proof
@@ -76,7 +77,7 @@ from archive.model import (
     StoredRendition,
 )
 from archive.reception import Reception, complete_descriptor
-from archive.search import Index
+from archive.search import Index, understanding
 from archive.storage import Store
 from archive.vault import Description, Vault
 
@@ -348,7 +349,8 @@ class Archive:
         permissions.require_customer(actor, query)
         query = replace(query, lines=actor.lines)
         after = self._open_cursor(cursor, query) if cursor else None
-        live, lacking = self._live(query), set[str]()
+        understood = understanding.understand(query, now=self.now())
+        live, lacking = self._live(understood.query), set[str]()
         recordings, following = self._search(actor, live, lacking, limit=limit, after=after)
         counted = self.index.count(live, lacking=lacking) if total else None
         told = self.index.facets(live, facets, lacking=lacking) if facets else None
@@ -367,7 +369,8 @@ class Archive:
             next=self._seal_cursor(following, query) if following else None,
             total=counted,
             facets=told,
-            explained=tuple(self.index.explain(query)),
+            explained=(*understood.notes, *self.index.explain(understood.query)),
+            understood=understood.pieces,
             rebuilding=tuple(sorted(lacking.union(rebuilding))),
         )
 
@@ -1297,13 +1300,53 @@ class Archive:
     def erase(self, actor: Actor, id: UUID, *, reason: str) -> Erasure:
         """Erases at once what should not have been kept; its reference is remembered as erased.
 
-        Says since when it is gone from everything live, and by when from the last backup.
+        Says since when it is gone from everything live, and by when from the last backup. With
+        four eyes, SecondPersonNeeded unless another one has asked for it.
         """
+        recording = self._erasable(actor, id, reason)
+        return expiry.erase(
+            self._means, actor, recording, reason=reason, four_eyes=self.config.erase_four_eyes
+        )
+
+    def request_erasure(self, actor: Actor, id: UUID, *, reason: str) -> Erasure | ErasureRequest:
+        """Erases; with four eyes the first one only asks for it, and the second one erases."""
+        recording = self._erasable(actor, id, reason)
+        if self.config.erase_four_eyes:
+            with transaction(self.engine) as connection:
+                if catalogue.get(connection, id, lock=True) is None:
+                    raise NotFound()
+                if not asking.is_asked_by_another(connection, actor, id):
+                    return asking.ask(connection, actor, id, reason=reason, now=self.now())
+        return expiry.erase(
+            self._means, actor, recording, reason=reason, four_eyes=self.config.erase_four_eyes
+        )
+
+    def withdraw_erasure(self, actor: Actor, id: UUID) -> None:
+        """Takes back the wish to erase a recording. NotFound where nobody asked for it."""
+        permissions.require(actor, Scope.ERASE)
+        self._visible(actor, id)
+        with transaction(self.engine) as connection:
+            if not asking.withdraw(connection, actor, id, now=self.now()):
+                raise NotFound()
+
+    def erasure_request(self, actor: Actor, id: UUID) -> ErasureRequest | None:
+        """Who asked for erasing this recording, for those who may erase; else None."""
+        if Scope.ERASE not in actor.scopes:
+            return None
+        with reading(self.engine) as connection:
+            return asking.of(connection, id)
+
+    def erasure_requests(self, actor: Actor) -> Sequence[ErasureRequest]:
+        """What waits for a second person, oldest first."""
+        permissions.require_proof(actor)
+        with reading(self.engine) as connection:
+            return asking.waiting(connection)
+
+    def _erasable(self, actor: Actor, id: UUID, reason: str) -> Recording:
         permissions.require(actor, Scope.ERASE)
         if reason not in expiry.ERASURE_REASONS:
             raise BadRequest(reason="the reason is one of " + ", ".join(expiry.ERASURE_REASONS))
-        recording = self._visible(actor, id)
-        return expiry.erase(self._means, actor, recording, reason=reason)
+        return self._visible(actor, id)
 
     def expire(self, *, dry_run: bool = False) -> dict[str, Any]:
         """Destroys what is a year old; the certificate of the run. Resumable, one at a time."""

@@ -163,7 +163,7 @@ class AlreadyHeld(ArchiveError):
 
 
 class SecondPersonNeeded(ArchiveError):
-    """Whoever asked for the release cannot confirm it; another person must."""
+    """Whoever asked for it cannot confirm it; another person must."""
 
     status = 409
     exit_code = 25

@@ -16,6 +16,7 @@ from archive.archive import View
 from archive.casework.cases import Note
 from archive.casework.staff import Colleague
 from archive.casework.verifications import Verification
+from archive.erasure.asking import ErasureRequest
 from archive.errors import CaseRequired, Forbidden
 from archive.model import Actor, Kind, Purpose, Rendition, Scope
 from archive.web import desk
@@ -51,6 +52,8 @@ class Pane:
     may_verify: bool
     conversation: tuple[View, ...]  # the emails or parts of a call it is of, itself included
     may_erase: bool
+    erasure: ErasureRequest | None  # asked for by somebody, not yet confirmed
+    confirms: bool  # whether this person is the second one
     media: str  # "player", "pending", "undecodable", "unreadable", "lost", "email"
     channels: tuple[str, ...]
     opened: bool
@@ -97,6 +100,7 @@ def build(
     if problem:
         purpose, opened = None, False
     noted = _noted(view, actor, case if not problem else None)
+    asked = desk.archive_().erasure_request(actor, view.id)
     verified = desk.archive_().verifications(actor, [view]).get(view.id, ())
     return Pane(
         view=view,
@@ -117,6 +121,8 @@ def build(
         dpos=_keepers(view, restriction=True),
         names=_names(view, noted, verified),
         may_erase=Scope.ERASE in actor.scopes,
+        erasure=asked,
+        confirms=asked is not None and asked.by != actor.id,
         media=_media(view),
         channels=_channels(view),
         opened=opened,

@@ -22,6 +22,8 @@ from markupsafe import Markup
 from archive import retention
 from archive.formats.identifiers import mask_hetu
 from archive.formats.sniffing import disguised
+from archive.search.understanding import Piece
+from archive.web import words
 
 WEEKDAYS = {
     "fi": ("ma", "ti", "ke", "to", "pe", "la", "su"),
@@ -50,6 +52,18 @@ def day(on: date, *, language: str) -> str:
     if language == "fi":
         return f"{weekday} {on.day}.{on.month}.{on.year}"
     return f"{weekday} {format_date(on, 'd MMM y', locale='en_GB')}"
+
+
+def days_said(said: Piece, *, language: str) -> str:
+    """The days that a time was read as: one, from–to, or open on one side."""
+    first = day(said.first, language=language) if said.first else ""
+    last = day(said.last, language=language) if said.last else ""
+    return first if first == last else f"{first}–{last}"
+
+
+def taken_for(field: str, *, language: str) -> str:
+    """What a piece of a search was taken for, in the reader's words."""
+    return str(words.TAKEN_FOR.get(field, field))
 
 
 def month_name(on: date, *, language: str) -> str:
@@ -160,6 +174,8 @@ def install(app: Flask) -> None:
     """Registers the filters; those that depend on it get the request's language."""
     spoken: dict[str, Callable[..., Any]] = {
         "moment": moment,
+        "days_said": days_said,
+        "taken_for": taken_for,
         "clock": clock,
         "day": day,
         "month": month,

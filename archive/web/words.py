@@ -44,6 +44,37 @@ REASONS = {
     "case": _("complaint case"),
     "text": _("words"),
 }
+# What a piece of a search was taken for.
+TAKEN_FOR = {
+    "word": _("word"),
+    "phrase": _("words"),
+    "beginning": _("beginning"),
+    "name": _("name"),
+    "subject": _("subject"),
+    "time": _("time"),
+    "line": _("service line or mailbox"),
+    "agent": _("agent"),
+    "customer": _("customer number"),
+    "phone": _("phone"),
+    "email": _("email address"),
+    "metering_point": _("metering point"),
+    "case": _("complaint case"),
+    "kind": _("kind"),
+    "direction": _("direction"),
+    "source": _("source"),
+}
+# How a search was read where that is not plain.
+EXPLAINED = {
+    "quote-not-closed": _("A quotation mark is missing: everything behind the first was taken."),
+    "phrase-as-words": _("Words in quotes are all looked for, in any order."),
+    "prefix-too-short": _("Give at least two letters before the asterisk."),
+    "too-long": _("Only the first 1,000 characters were read."),
+    "too-many-words": _("Only the first 40 words were read."),
+    "identity-code-not-searched": _("Personal identity codes are not searched by."),
+    "nothing-to-search": _("There was no word to look for."),
+    "unknown-field": _("There is no such field; it was read as a word:"),
+    "dates-apart": _("The times have no day in common: everything between them was taken."),
+}
 REFUSALS = {
     "older-than-retention": _("more than a year old"),
     "reference-erased": _("erased before"),
@@ -72,6 +103,8 @@ VERBS = {
     "browse": _("Browsed"),
     "correct": _("Corrected"),
     "erase": _("Erased early"),
+    "erase-request": _("Asked for an early erasure"),
+    "erase-withdraw": _("Withdrew the wish to erase"),
     "open-case": _("Complaint case opened"),
     "add-to-case": _("Added to a case"),
     "hold": _("Held"),

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0012"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 
 UP = """
 -- What a person found when a customer's word was checked. `sealed` (the note, what was asked) is
