@@ -20,6 +20,7 @@ DEMO_USERS = (
     ("asiakaspalvelija", "customer-service"),
     ("reklamaatiot", "complaints"),
     ("yllapito", "admin"),
+    ("tietosuoja", "dpo"),
 )
 FIRST_ADMIN = "admin"
 
