@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from archive import threads
 from archive.formats import identifiers
 from archive.model import Descriptor, Document, Kind, Recording
 from archive.vault import Description, Vault
@@ -40,6 +41,9 @@ def document(vault: Vault, recording: Recording) -> Document:
         names=tuple(mail.names) if mail else (),
         subject=_masked(mail.subject or "") if mail else "",
         text=_masked("\n".join(_words(descriptor, description)))[:_TEXT_CHARS],
+        duration_s=description.call.duration_s if description.call else None,
+        attachments=bool(mail.attachments) if mail else None,
+        threads=threads.keys(descriptor, mail),
     )
 
 

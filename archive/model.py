@@ -278,6 +278,9 @@ class Document:
     names: tuple[str, ...]
     subject: str
     text: str
+    duration_s: float | None = None
+    attachments: bool | None = None  # whether an email has any; None: no email
+    threads: tuple[str, ...] = ()  # keys that a thread or a chain of calls shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +301,11 @@ class Query:
     to: datetime | None = None  # exclusive
     sort: str = "newest"  # or "relevance"
     lines: frozenset[str] | None = None
+    source: str | None = None
+    duration: str | None = None  # a class of lengths, of search.terms.DURATIONS
+    attachment: bool | None = None
+    threads: tuple[str, ...] = ()  # any of these keys
+    ids: frozenset[UUID] | None = None  # none but these
 
 
 @dataclass(frozen=True, slots=True)
