@@ -219,6 +219,7 @@ class Attachment:
     type: str
     bytes: int
     index: int
+    found: str | None = None  # the type by its content, where that says
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +281,6 @@ class Document:
     text: str
     duration_s: float | None = None
     attachments: bool | None = None  # whether an email has any; None: no email
-    threads: tuple[str, ...] = ()  # keys that a thread or a chain of calls shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +304,6 @@ class Query:
     source: str | None = None
     duration: str | None = None  # a class of lengths, of search.terms.DURATIONS
     attachment: bool | None = None
-    threads: tuple[str, ...] = ()  # any of these keys
     ids: frozenset[UUID] | None = None  # none but these
 
 

@@ -12,6 +12,7 @@ from archive.answers import CaseFile
 from archive.archive import Held, Page, Receipt, View
 from archive.casework.cases import Case, Note
 from archive.casework.closing import Consequences
+from archive.erasure.asking import ErasureRequest
 from archive.erasure.journal import Erasure
 from archive.errors import ArchiveError, BadFields, FieldError
 from archive.model import CallDescription, Direction, Kind, MailDescription, Query
@@ -207,6 +208,16 @@ def erasure(erased: Erasure) -> dict[str, Any]:
         "reason": erased.reason,
         "erased_at": instant(erased.at),
         "gone_from_backups_by": erased.backups_until.isoformat(),
+    }
+
+
+def erasure_request(asked: ErasureRequest) -> dict[str, Any]:
+    """A wish to erase that another person has to confirm."""
+    return {
+        "id": str(asked.id),
+        "reason": asked.reason,
+        "requested_at": instant(asked.at),
+        "needs_second_person": True,
     }
 
 

@@ -15,9 +15,7 @@ Digest = Callable[[str, str], int]
 Beginning = Callable[[str, str], Iterable[str]]  # field, prefix -> words that begin so
 
 # Fields of which a term is said by few contacts: their index is asked, whatever statistics say.
-RARE = frozenset(
-    {"id", "customer", "phone", "phone_end", "email", "metering_point", "case", "thread"}
-)
+RARE = frozenset({"id", "customer", "phone", "phone_end", "email", "metering_point", "case"})
 
 
 @dataclass(frozen=True, slots=True)

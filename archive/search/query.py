@@ -134,8 +134,6 @@ def _filters(query: Query) -> list[Clause]:
         found.append(Term("duration", query.duration))
     if query.attachment is not None:
         found += [Term("attachment", text) for text in attachment_class(query.attachment)]
-    if query.threads:
-        found.append(_any(Term("thread", key) for key in query.threads))
     if query.ids is not None:
         found.append(OneOf(query.ids))
     if query.lines is not None:

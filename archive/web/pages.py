@@ -27,12 +27,14 @@ from archive.web import (
     holds,
     login,
     notices,
+    outcomes,
     proof,
     recording,
     rules,
     search,
     show,
     sources,
+    timeline,
     verify,
     words,
 )
@@ -40,6 +42,8 @@ from archive.web import (
 BLUEPRINTS = (
     login.pages,
     verify.pages,
+    outcomes.pages,
+    timeline.pages,
     search.pages,
     recording.pages,
     cases.pages,

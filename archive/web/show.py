@@ -7,7 +7,7 @@ requests or recordings.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from markupsafe import Markup
 
 from archive import retention
 from archive.formats.identifiers import mask_hetu
+from archive.formats.sniffing import disguised
 from archive.search.understanding import Piece
 from archive.web import words
 
@@ -155,6 +156,20 @@ def masked(text: Any) -> str:
     return mask_hetu("" if text is None else str(text))
 
 
+def envelope(given: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the envelope and the journal say, a name and a text each; what is empty is left out."""
+    told = {n: v for n, v in given.items() if n not in {"journal", "protocol", "helo"}}
+    journal = given.get("journal")
+    told |= journal if isinstance(journal, Mapping) else {}
+    return [(str(name), text) for name, value in told.items() if (text := _listed(value))]
+
+
+def _listed(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(str(one) for one in value)
+    return "" if value in (None, False) else str(value)
+
+
 def install(app: Flask) -> None:
     """Registers the filters; those that depend on it get the request's language."""
     spoken: dict[str, Callable[..., Any]] = {
@@ -178,6 +193,8 @@ def install(app: Flask) -> None:
         "masked": masked,
         "local_day": local_day,
         "iso_day": iso_day,
+        "envelope": envelope,
+        "disguised": lambda found, told: disguised(told, found),
     }.items():
         app.jinja_env.filters[name] = plain
 

@@ -103,6 +103,8 @@ VERBS = {
     "browse": _("Browsed"),
     "correct": _("Corrected"),
     "erase": _("Erased early"),
+    "erase-request": _("Asked for an early erasure"),
+    "erase-withdraw": _("Withdrew the wish to erase"),
     "open-case": _("Complaint case opened"),
     "add-to-case": _("Added to a case"),
     "hold": _("Held"),
@@ -124,6 +126,9 @@ VERBS = {
     "disallow-line": _("Took a line from a source"),
     "unrestrict-source": _("Lifted a source's restriction"),
     "read-audit": _("Read the audit log"),
+    "read-conversation": _("Read a conversation's list"),
+    "record-verification": _("Recorded the outcome of a verification"),
+    "undo-verification": _("Took a verification back"),
 }
 PLACES = {
     "certificate": _("Signed lists"),
@@ -132,6 +137,31 @@ PLACES = {
     "catalogue": _("Catalogue"),
     "index": _("Search index"),
     "backup": _("Newest backup"),
+}
+OUTCOMES = {
+    "confirmed": _("Confirmed"),
+    "different": _("Different from what was said"),
+    "not-found": _("Not found"),
+}
+ENVELOPE = {
+    "mail_from": _("Sender of the envelope"),
+    "rcpt_to": _("Recipients of the envelope"),
+    "client": _("Delivered by"),
+    "tls": _("Encryption of the delivery"),
+    "sender": _("Sender, by the journal"),
+    "on_behalf_of": _("On behalf of, by the journal"),
+    "to": _("Recipients, by the journal"),
+    "cc": _("Copies, by the journal"),
+    "bcc": _("Blind copies, by the journal"),
+    "recipients": _("Everybody who got it, by the journal"),
+    "via": _("Through groups or forwarding"),
+}
+FILES = {
+    "application/x-msdownload": _("a Windows program"),
+    "application/x-executable": _("a program"),
+    "text/x-script": _("a script"),
+    "text/html": _("a web page"),
+    "application/zip": _("a packed file"),
 }
 CHANNELS = {"agent": _("Agent"), "customer": _("Customer")}
 
@@ -155,6 +185,10 @@ ERRORS: dict[str, tuple[LazyString, LazyString]] = {
     "PurposeRequired": (
         _("State the purpose"),
         _("A recording is opened only for a stated purpose."),
+    ),
+    "TooLateToUndo": (
+        _("The outcome can no longer be taken back"),
+        _("It is taken back by the person who recorded it, on the same day. Record a new one."),
     ),
     "StaleForm": (
         _("The page was out of date"),

@@ -183,14 +183,14 @@ def test_hits_tell_when_the_contact_was(filled: Index, said: list[Document]) -> 
     assert all(hit.occurred_at == times[hit.id] for hit in hits)
 
 
-def test_lengths_attachments_threads_and_sources_narrow_and_are_counted(index: Index) -> None:
+def test_lengths_attachments_sources_and_ids_narrow_and_are_counted(index: Index) -> None:
     index.put(
         [
-            document(1, duration_s=0.0, threads=("call-1",)),
+            document(1, duration_s=0.0),
             document(2, duration_s=29.9, source="other"),
-            document(3, duration_s=300.0, threads=("call-1", "call-2")),
+            document(3, duration_s=300.0),
             document(4, duration_s=86_400.0),
-            document(5, kind=Kind.EMAIL, attachments=True, threads=("mail-1",)),
+            document(5, kind=Kind.EMAIL, attachments=True),
             document(6, kind=Kind.EMAIL, attachments=False),
             document(7),
         ]
@@ -208,8 +208,6 @@ def test_lengths_attachments_threads_and_sources_narrow_and_are_counted(index: I
     assert found(attachment=False) == [6]
     assert found(source="other") == [2]
     assert found(q="lähde:other") == [2]
-    assert found(threads=("call-1",)) == [1, 3]
-    assert found(threads=("mail-1", "call-2")) == [3, 5]
     assert found(ids=frozenset({UUID(int=2), UUID(int=6), UUID(int=99)})) == [2, 6]
     assert found(ids=frozenset()) == []
 
