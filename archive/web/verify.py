@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 
 from archive import permissions
 from archive.formats.identifiers import CASE_NUMBER, find_hetu, normalise_metering_point
-from archive.model import Actor, Purpose, Scope
+from archive.model import Purpose, Scope
 from archive.web import desk, pane
 from archive.web import kept as keeping
 from archive.web.kept import Kept
@@ -50,11 +50,6 @@ def contacts(token: str) -> str:
         return render_template("verify.html", problem=None, listing=listing)
     newest = desk.archive_().describe(g.actor, listing.rows[0].view.id)
     return pane.show(newest, kept=kept, token=token, listing=listing)
-
-
-def may_verify(actor: Actor) -> bool:
-    """Whether verifying contacts is part of the actor's work."""
-    return Scope.SEARCH in actor.scopes and Purpose.VERIFICATION in actor.purposes
 
 
 def _require() -> None:
