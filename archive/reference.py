@@ -162,7 +162,8 @@ def rights() -> str:
         "",
         "One table (`archive/permissions.py`) says what a group may; another (`archive/doors.py`) "
         "what each address asks for. A test walks every address with every group, every token, "
-        "every method, and with what is not the visitor's: that answers exactly as if it did not exist.",
+        "every method, and with what is not the visitor's: that answers exactly as if there were "
+        "no such thing.",
         "",
         "## Groups",
         "",
@@ -184,8 +185,8 @@ def rights() -> str:
         "",
         "A user's own lines and companies narrow the group's, and `ARCHIVE_GROUP_DAYS` how far "
         "back it sees. Who sees some companies alone sees no recording that names none, no totals "
-        "and no facets. Nobody changes their own rights; who gets other rights has to log in again. "
-        "A machine token has scopes, lines, purposes and a source of its own, and never `admin` or "
+        "and no facets. Nobody changes their own rights; who gets other rights has to log in "
+        "again. A machine token has scopes, lines, purposes and a source of its own, and never `admin` or "
         "`audit`. Every refusal is an entry of the audit log.",
         "",
         "## Doors",
