@@ -21,6 +21,7 @@ DEMO_USERS = (
     ("reklamaatiot", "complaints"),
     ("yllapito", "admin"),
     ("tietosuoja", "dpo"),
+    ("laatu", "quality-lead"),
 )
 FIRST_ADMIN = "admin"
 
