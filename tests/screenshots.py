@@ -20,6 +20,7 @@ from tests.web.browser import Window, chromium, window
 
 FOLDER = Path("screenshots")
 AGENT, COMPLAINTS, ADMIN, DPO = "asiakaspalvelija", "reklamaatiot", "yllapito", "tietosuoja"
+LEAD = "laatu"
 PRINT = {"width": 794, "height": 1123}  # A4 at 96 dpi
 
 
@@ -111,6 +112,8 @@ def take(album: Album, language: str) -> None:
             album.shot(opened.page, f"{language}{path.replace('/', '-')}", full=True)
     with album.window(DPO, language) as opened:
         _dpo(album, opened.page, language)
+    with album.window(LEAD, language) as opened:
+        _lead(album, opened.page, language)
     with album.window(AGENT, language, dark=1) as opened:
         ask(opened.page, customer)
         album.shot(opened.page, f"{language}-verify-dark")
@@ -142,6 +145,34 @@ def _dpo(album: Album, page: Page, language: str) -> None:
         details.evaluate("there => { there.open = true; }")
     page.locator(".pane details").first.scroll_into_view_if_needed()
     album.shot(page, f"{language}-erase")
+
+
+def _lead(album: Album, page: Page, language: str) -> None:
+    """A scorecard, a sample, its calls scored, and the results."""
+    if page.locator(".scorecard button.primary:visible").count():
+        album.shot(page, f"{language}-quality-empty", full=True)
+        page.locator(".scorecard button.primary").click()
+    for line in ("viat", "myynti", "laskutus"):
+        to(page, "/quality")
+        page.select_option("#f-line", line)
+        page.fill("[name=when]", "60 päivää sitten – tänään")
+        page.locator("form.inline button.primary").click()
+        page.wait_for_load_state()
+        if not page.locator("main table a").count() or "/samples/" not in page.url:
+            continue
+        page.locator("main table a").first.click()
+        page.wait_for_selector(".scoring")
+        while page.locator(".scoring").count():
+            for n, points in enumerate(("4", "5", "3", "4", "5")):
+                page.locator(f"[name=p{n}][value='{points}']").check()
+            page.locator(".scoring button.primary").click()
+            page.wait_for_load_state()
+    to(page, "/quality")
+    album.shot(page, f"{language}-quality", full=True)
+    page.locator("main table a").first.click()
+    album.shot(page, f"{language}-quality-sample", full=True)
+    page.locator("main table a").first.click()
+    album.shot(page, f"{language}-quality-call", full=True)
 
 
 def _case(album: Album, page: Page, language: str) -> None:
