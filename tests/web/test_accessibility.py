@@ -21,9 +21,9 @@ from tests.web.conftest import ADDRESS, AINO
 from tests.web.visitor import PASSWORD
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
-MOST_HEADER = """() => { const box = document.querySelector(".top").getBoundingClientRect();
+_HEADER = """() => { const box = document.querySelector(".top").getBoundingClientRect();
     return box.left === 0 && box.width === document.documentElement.clientWidth }"""
-_BYTES = 200_000  # of a page with everything it needs but media
+MOST_BYTES = 200_000  # of a page with everything it needs but media
 TABLET = {"width": 820, "height": 1180}
 _RUN = """async (colours) => (await axe.run(document, {
     rules: { "color-contrast": { enabled: colours } },
