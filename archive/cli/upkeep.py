@@ -98,8 +98,8 @@ def rebuild_catalogue(assembly: Assembly) -> None:
     Also where the whole database is gone. People, tokens and the audit log are in no envelope:
     restore them from a dump, or make them anew.
     """
-    ensure_database(assembly.config.database_url)
-    migrate(assembly.config.database_url)
+    ensure_database(assembly.config.owner_url)
+    migrate(assembly.config.owner_url)
     archive = assembly.archive
     replaying.replay(archive.vault, archive.engine, now=utc_now())
     with counting("Reading envelopes") as progress:
