@@ -37,6 +37,13 @@ def _not_negative(raw: str) -> int:
     return value
 
 
+def _year_at_most(raw: str) -> int:
+    value = _positive(raw)
+    if value > 365:
+        raise ValueError("expected at most 365")
+    return value
+
+
 def _yes(raw: str) -> bool:
     if raw.lower() in {"1", "yes", "true", "on"}:
         return True
@@ -164,6 +171,9 @@ class Config:
         "days after the closing of a complaint case until its key is destroyed, with subject, "
         "customer and notes",
         _positive,
+    )
+    evidence_days: int = setting(
+        14, "days that an evidence package of a complaint case is kept, at most 365", _year_at_most
     )
     smtp_url: str = setting(
         "",

@@ -149,6 +149,17 @@ def require_holds(actor: Actor) -> None:
         raise Forbidden(verb="hold")
 
 
+def may_make_evidence(actor: Actor) -> bool:
+    """Whether the actor makes and saves evidence packages: opens recordings for complaint cases."""
+    return {Scope.CASES, Scope.OPEN} <= actor.scopes and Purpose.COMPLAINT in actor.purposes
+
+
+def require_evidence(actor: Actor) -> None:
+    """Nothing if the actor makes and saves evidence packages, else Forbidden."""
+    if not may_make_evidence(actor):
+        raise Forbidden(verb="evidence")
+
+
 def require_purpose(actor: Actor, purpose: Purpose) -> None:
     """Nothing if the actor may open for this purpose, else Forbidden naming it."""
     if purpose not in actor.purposes:

@@ -104,6 +104,7 @@ class Worker:
         self._start("heads", lambda: self._loop(self._anchors.step, idle_s=60.0))
         self._start("night", lambda: self._loop(self._night_once, idle_s=30.0))
         self._start("notices", lambda: self._loop(self._notices_once, idle_s=30.0))
+        self._start("evidence", lambda: self._loop(self._evidence_once, idle_s=1.0))
         self._start("root", lambda: self._loop(self._root_once, idle_s=60.0))
         if self._archive.config.backup_dir or self._archive.config.backup_url:
             self._start("backup", lambda: self._loop(self._backup_once, idle_s=60.0))
@@ -255,6 +256,14 @@ class Worker:
         for code in failed:
             log.warning("a mail was not taken (%s); trying again", code)
         return False
+
+    # -- evidence packages -----------------------------------------------------------
+
+    def _evidence_once(self) -> bool:
+        """Ends packages that are over, then builds one that was asked for."""
+        archive = self._archive
+        archive.tidy_evidence()
+        return archive.build_evidence(worker=self._number, lock_class=WORKER_LOCK)
 
     # -- the root key ----------------------------------------------------------------
 

@@ -87,6 +87,14 @@ def _paths() -> dict[str, Any]:
             "post": _close_case(),
         },
         f"{base}/cases/{{number}}/reopening": {"post": _reopen_case()},
+        f"{base}/cases/{{number}}/evidence": {"post": _ask_evidence(), "get": _list_evidence()},
+        f"{base}/cases/{{number}}/evidence/{{id}}": {
+            "get": _operation("One package: how far it is", 200, "Evidence", [*_case, _ID], (404,)),
+            "delete": _operation("Remove a package", 204, None, [*_case, _ID], (404,)),
+        },
+        f"{base}/cases/{{number}}/evidence/{{id}}/content": {
+            "get": _content("The ZIP of a package that is ready", [*_case, _ID])
+        },
         f"{base}/openapi.json": {
             "get": _operation("This description", 200, None, [], ()) | {"security": []}
         },
@@ -374,6 +382,26 @@ def _reopen_case() -> dict[str, Any]:
     ) | _json_body(schema)
 
 
+def _ask_evidence() -> dict[str, Any]:
+    ids = {"type": "array", "items": {"type": "string", "format": "uuid"}}
+    schema = {
+        "type": "object",
+        "properties": {
+            "recordings": ids | {"description": "without it: what is the customer's own"},
+            "language": {"type": "string", "enum": ["fi", "en"]},
+            "masked_originals": {"type": "boolean", "description": "also where parts are silent"},
+        },
+    }
+    return _operation(
+        "Ask for an evidence package; the worker builds it", 202, "Evidence",
+        [_path("number")], (404, 409, 422),
+    ) | _json_body(schema)  # fmt: skip
+
+
+def _list_evidence() -> dict[str, Any]:
+    return _operation("Evidence packages of a case", 200, "Packages", [_path("number")], (404,))
+
+
 def _add_to_case() -> dict[str, Any]:
     schema = {
         "type": "object",
@@ -442,6 +470,24 @@ def _schemas() -> dict[str, Any]:
                 "warnings": {"type": "array", "items": warning},
                 "ignored": {"type": "array", "items": _TEXT},
             }
+        ),
+        "Evidence": _object(
+            {
+                "id": _TEXT,
+                "case": _TEXT,
+                "state": {"type": "string", "enum": ["waiting", "building", "ready", "failed"]},
+                "percent": {"type": "integer"},
+                "reason": text_or_null,
+                "recordings": {"type": "array", "items": _TEXT},
+                "language": _TEXT,
+                "asked_at": _TIME,
+                "bytes": {"type": ["integer", "null"]},
+                "with_pdf": {"type": ["boolean", "null"]},
+                "expires_at": {"type": ["string", "null"], "format": "date-time"},
+            }
+        ),
+        "Packages": _object(
+            {"items": {"type": "array", "items": {"$ref": "#/components/schemas/Evidence"}}}
         ),
         "Recording": _object(
             {

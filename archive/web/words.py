@@ -92,6 +92,12 @@ VERBS = {
     "allow-line": _("Allowed a source a line"),
     "disallow-line": _("Took a line from a source"),
     "unrestrict-source": _("Lifted a source's restriction"),
+    "read-case": _("Complaint case read"),
+    "ask-evidence": _("Asked for an evidence package"),
+    "put-in-evidence": _("Put into an evidence package"),
+    "make-evidence": _("Evidence package made"),
+    "open-evidence": _("Evidence package saved"),
+    "end-evidence": _("Evidence package removed"),
     "read-audit": _("Read the audit log"),
 }
 PLACES = {
