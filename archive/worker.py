@@ -235,6 +235,7 @@ class Worker:
             openings.forget(connection, before=now - timedelta(days=1))
         archive.settle_holds()
         archive.forget_cases()
+        archive.tidy_evidence()
         if last is not None and last >= last_nightly(now):
             return False
         try:
@@ -260,10 +261,8 @@ class Worker:
     # -- evidence packages -----------------------------------------------------------
 
     def _evidence_once(self) -> bool:
-        """Ends packages that are over, then builds one that was asked for."""
-        archive = self._archive
-        archive.tidy_evidence()
-        return archive.build_evidence(worker=self._number, lock_class=WORKER_LOCK)
+        """Builds a package that was asked for; whether there was one."""
+        return self._archive.build_evidence(worker=self._number, lock_class=WORKER_LOCK)
 
     # -- the root key ----------------------------------------------------------------
 

@@ -28,12 +28,14 @@ from archive.web import (
     holds,
     login,
     notices,
+    outcomes,
     proof,
     recording,
     rules,
     search,
     show,
     sources,
+    timeline,
     verify,
     words,
 )
@@ -41,6 +43,8 @@ from archive.web import (
 BLUEPRINTS = (
     login.pages,
     verify.pages,
+    outcomes.pages,
+    timeline.pages,
     search.pages,
     recording.pages,
     cases.pages,
