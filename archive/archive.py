@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Engine
 
@@ -62,7 +62,7 @@ from archive.errors import (
     PurposeRequired,
     SealBroken,
 )
-from archive.evidence import building, choosing, ending, packages
+from archive.evidence import building, choosing, ending, exporting, packages
 from archive.evidence.choosing import Choice
 from archive.evidence.packages import Package
 from archive.formats import mail
@@ -1070,6 +1070,47 @@ class Archive:
                 continue  # erased, restricted or held meanwhile
             held += 1
         return held
+
+    # -- vCon ------------------------------------------------------------------------
+
+    def vcon_of(
+        self, actor: Actor, id: UUID, *, purpose: str | None, case: str | None = None
+    ) -> bytes:
+        """A recording as a signed vCon; permissions and audit entry as of opening it."""
+        permissions.require(actor, Scope.OPEN)
+        recording = self._visible(actor, id, purpose=purpose, case=case)
+        checked = self._purpose(actor, recording, purpose, case)
+        with transaction(self.engine) as connection:
+            self._note_opening(connection, actor, id, checked, case, {"rendition": "vcon"})
+        return self._vcon(id, [recording], subject=None)
+
+    def case_vcon(self, actor: Actor, number: str, *, purpose: str | None) -> bytes:
+        """What of an open case is the customer's own, as one signed vCon; each is an opening.
+
+        NotFound, CaseClosed, BadFields where nothing is left.
+        """
+        permissions.require_evidence(actor)
+        if purpose != Purpose.COMPLAINT.value:
+            raise PurposeRequired()
+        file = self.case_file(actor, number)
+        found = choosing.choices(file, customer_pattern=self.config.customer_pattern)
+        with transaction(self.engine) as connection:
+            cases.require_open(connection, number)
+            rows = catalogue.get_many(connection, choosing.chosen(found, None))
+            for id in rows:
+                detail = {"rendition": "vcon"}
+                self._note_opening(connection, actor, id, Purpose.COMPLAINT, number, detail)
+        inside = sorted(rows.values(), key=lambda r: (r.occurred_at, r.id))
+        about = file.case.about
+        return self._vcon(uuid4(), inside, subject=about.subject if about else None)
+
+    def _vcon(self, id: UUID, recordings: Sequence[Recording], *, subject: str | None) -> bytes:
+        try:
+            return exporting.signed(
+                self.vault, self.engine, id, recordings, subject=subject, now=self.now()
+            )
+        except (KeyDestroyed, KeyMissing):
+            raise NotFound() from None
 
     # -- evidence packages -----------------------------------------------------------
 

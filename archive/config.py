@@ -175,6 +175,12 @@ class Config:
         "customer and notes",
         _positive,
     )
+    vcon_hosts: tuple[str, ...] = setting(
+        (),
+        "hosts in the EU/EEA from which content of vCons is fetched over https: "
+        "host[:port][=network], the network where its address is not a public one",
+        _words,
+    )
     evidence_days: int = setting(
         14, "days that an evidence package of a complaint case is kept, at most 365", _year_at_most
     )

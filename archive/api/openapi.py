@@ -95,6 +95,9 @@ def _paths() -> dict[str, Any]:
         f"{base}/cases/{{number}}/evidence/{{id}}/content": {
             "get": _content("The ZIP of a package that is ready", [*_case, _ID])
         },
+        f"{base}/vcons": {"post": _post_vcon()},
+        f"{recording}/vcon": {"get": _vcon("A recording as a signed vCon", [_ID])},
+        f"{base}/cases/{{number}}/vcon": {"get": _vcon("A case as one signed vCon", _case)},
         f"{base}/openapi.json": {
             "get": _operation("This description", 200, None, [], ()) | {"security": []}
         },
@@ -389,6 +392,39 @@ def _reopen_case() -> dict[str, Any]:
     ) | _json_body(schema)
 
 
+def _post_vcon() -> dict[str, Any]:
+    parameters = [
+        _query("source", required=True),
+        _query("line", required=True, description="service line or mailbox of its dialogs"),
+        _query("direction", schema=_enum(Direction), description="where the vCon does not say"),
+    ]
+    operation = _operation(
+        "Take in a vCon; each dialog becomes a recording", 201, "VconTaken", parameters,
+        (400, 409, 410, 413, 422, 429, 507),
+    )  # fmt: skip
+    operation["responses"]["200"] = operation["responses"]["201"] | {
+        "description": "nothing new: known already, or nothing to take over"
+    }
+    return operation | {
+        "requestBody": {
+            "required": True,
+            "content": {"application/vcon+json": {"schema": {"type": "object"}}},
+        }
+    }
+
+
+def _vcon(summary: str, parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    headers = [
+        _header("X-Archive-Purpose", "why it is opened", schema=_enum(Purpose)),
+        _header("X-Archive-Case", "needed for purpose complaint"),
+    ]
+    operation = _operation(summary, 200, None, parameters + headers, (400, 404))
+    operation["responses"]["200"]["content"] = {
+        "application/vcon+json": {"schema": {"type": "object"}}
+    }
+    return operation
+
+
 def _ask_evidence() -> dict[str, Any]:
     ids = {"type": "array", "items": {"type": "string", "format": "uuid"}}
     schema = {
@@ -476,6 +512,15 @@ def _schemas() -> dict[str, Any]:
                 "expires_at": _TIME,
                 "warnings": {"type": "array", "items": warning},
                 "ignored": {"type": "array", "items": _TEXT},
+            }
+        ),
+        "VconTaken": _object(
+            {
+                "uuid": _TEXT,
+                "signature": {"type": "string", "enum": ["none", "holds", "unchecked"]},
+                "items": {"type": "array", "items": {"$ref": "#/components/schemas/Receipt"}},
+                "refused": {"type": "array", "items": {"type": "object"}},
+                "not_taken": {"type": "array", "items": _TEXT},
             }
         ),
         "Evidence": _object(

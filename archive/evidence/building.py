@@ -31,7 +31,6 @@ from archive.evidence.contents import Item, Story
 from archive.evidence.packages import Gone, Package
 from archive.evidence.ziplayout import Part
 from archive.formats import pdf, vcon
-from archive.model import Kind
 from archive.vault import Vault
 
 AWAY = (CatalogueUnavailable, StoreUnavailable, RootKeyAway, DiskFull)
@@ -151,9 +150,9 @@ def _vcon(story: Story, seed: bytes) -> bytes:
 def _talk(item: Item) -> conversation.Talk:
     found = []
     if item.original is not None:
-        kind = "message/rfc822" if item.recording.kind is Kind.EMAIL else item.descriptor.media_type
+        kind = conversation.media_type(item.recording, item.descriptor, item.description)
         part = item.original
-        found.append((kind or "application/octet-stream", part.name, part.bytes, part.read))
+        found.append((kind, part.name, part.bytes, part.read))
     if item.playback is not None:
         part = item.playback
         found.append(("audio/ogg", part.name, part.bytes, part.read))

@@ -60,6 +60,22 @@ def of(
     )
 
 
+_BY_CONTAINER = {
+    "wav": "audio/x-wav", "ogg": "audio/ogg", "mp3": "audio/mpeg", "flac": "audio/flac",
+}  # fmt: skip
+
+
+def media_type(recording: Recording, descriptor: Descriptor, description: Description) -> str:
+    """Of an original: as it was delivered, else what describing it found."""
+    if recording.kind is Kind.EMAIL:
+        return "message/rfc822"
+    if descriptor.media_type.startswith("audio/"):
+        return descriptor.media_type
+    containers = (description.call.container or "" if description.call else "").split(",")
+    found = (kind for name, kind in _BY_CONTAINER.items() if name in containers)
+    return next(found, "application/octet-stream")
+
+
 def _is_call(talk: Talk) -> bool:
     return talk.recording.kind is Kind.CALL
 

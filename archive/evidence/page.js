@@ -252,6 +252,7 @@ async function chosen(file) {
 }
 
 const field = document.getElementById("package");
+field.addEventListener("click", () => { field.value = ""; });  // so that the same file can be chosen again
 field.addEventListener("change", () => { if (field.files.length) { chosen(field.files[0]); } });
 
 for (const player of document.querySelectorAll("audio[data-file]")) {
