@@ -39,7 +39,8 @@ GROUPS = [group.name for group in permissions.groups()]
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 STATE = (  # what a refusal must not change; the log, and when a session was seen, apart
     "person", "machine_token", "hold", "complaint_case", "case_recording", "case_note", "recording",
-    "opening", "evidence", "allowed_line", "erasure", "kept_view", "notice", "second_factor", "recovery_code",
+    "opening", "evidence",
+    "allowed_line", "erasure", "kept_view", "notice", "second_factor", "recovery_code",
 )  # fmt: skip
 _numbers = itertools.count(1)
 
@@ -315,7 +316,8 @@ def _unlisted(world: World) -> str:
 
 MAY_LACK = {  # there is none for everybody: a waveform of what is no call, a run that never was
     "recording.peaks", "recording.attachment", "expiry.certificate", "recording.open_player",
-    "evidence.save", "api.evidence_content", "holds.lift", "api.unrestrict", "api.rendition", "api.make_opening",
+    "holds.lift", "api.unrestrict", "api.rendition", "api.make_opening",
+    "evidence.save", "api.evidence_content",
 }  # fmt: skip
 
 
