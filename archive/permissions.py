@@ -191,6 +191,17 @@ def require_holds(actor: Actor) -> None:
         raise Forbidden(verb="hold")
 
 
+def may_make_evidence(actor: Actor) -> bool:
+    """Whether the actor makes and saves evidence packages: opens recordings for complaint cases."""
+    return {Scope.CASES, Scope.OPEN} <= actor.scopes and Purpose.COMPLAINT in actor.purposes
+
+
+def require_evidence(actor: Actor) -> None:
+    """Nothing if the actor makes and saves evidence packages, else Forbidden."""
+    if not may_make_evidence(actor):
+        raise Forbidden(verb="evidence")
+
+
 def may_verify(actor: Actor) -> bool:
     """Whether verifying contacts is part of the actor's work."""
     return may(actor, Scope.SEARCH) and Purpose.VERIFICATION in actor.purposes
@@ -250,4 +261,5 @@ RIGHTS: dict[str, Callable[[Actor], bool]] = {
     "work with holds": may_know_holds,
     "data protection": is_dpo,
     "prove expiry": may_prove,
+    "make evidence packages": may_make_evidence,
 }
