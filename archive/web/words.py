@@ -63,6 +63,20 @@ TAKEN_FOR = {
     "direction": _("direction"),
     "source": _("source"),
 }
+YES_NO = {"yes": _("Yes"), "no": _("No")}
+FACET_VALUES: dict[str, dict[str, LazyString]] = {
+    "kind": KINDS,
+    "direction": DIRECTIONS,
+    "attachment": YES_NO,
+    "held": YES_NO,
+    "duration": {
+        "0-30": _("Under half a minute"),
+        "30-120": _("½–2 minutes"),
+        "120-300": _("2–5 minutes"),
+        "300-900": _("5–15 minutes"),
+        "900-": _("Over 15 minutes"),
+    },
+}
 # How a search was read where that is not plain.
 EXPLAINED = {
     "quote-not-closed": _("A quotation mark is missing: everything behind the first was taken."),
@@ -100,6 +114,7 @@ VERBS = {
     "opening-ended": _("Opening ended"),
     "read": _("Read the metadata"),
     "search": _("Searched"),
+    "excerpt": _("Saw an excerpt"),
     "browse": _("Browsed"),
     "correct": _("Corrected"),
     "erase": _("Erased early"),
