@@ -244,8 +244,9 @@ class MailDescription:
 class Actor:
     """Who is asking: a person's session, a machine token, or the archive itself.
 
-    `lines` None means every line. `name` is a user name or a token's name, never shown in logs.
-    `session` is the digest that an opening is bound to.
+    `lines` None means every line, `companies` None every company and also what names none;
+    `days_back` is how long ago a contact may be, None: its whole year. `name` is a user name or a
+    token's name, never shown in logs. `session` is the digest that an opening is bound to.
     """
 
     id: str
@@ -258,6 +259,8 @@ class Actor:
     purposes: frozenset[Purpose] = frozenset()
     default_purpose: Purpose | None = None
     session: bytes = b""
+    companies: frozenset[str] | None = None
+    days_back: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
