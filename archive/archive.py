@@ -23,6 +23,7 @@ from archive import (
     catalogue,
     conversation,
     corrections,
+    hitlist,
     intake,
     mending,
     openings,
@@ -395,6 +396,46 @@ class Archive:
             understood=understood.pieces,
             rebuilding=tuple(sorted(lacking.union(rebuilding))),
         )
+
+    def export_hits(
+        self, actor: Actor, query: Query, *, purpose: str | None, case: str | None = None
+    ) -> list[View]:
+        """The metadata of what a search finds, for a file; at most hitlist.MOST_ROWS.
+
+        For those who may take lists out, for a stated purpose (a complaint: its open case). The
+        audit entry is committed before anything leaves.
+        """
+        permissions.require_export(actor)
+        permissions.require_customer(actor, query)
+        if query.held:
+            permissions.require_holds(actor)
+        self._purpose_of_list(actor, purpose, case)
+        understood = understanding.understand(replace(query, lines=actor.lines), now=self.now())
+        live = self._live(actor, self._held_only(understood.query))
+        found, _ = self._search(actor, live, set(), limit=hitlist.MOST_ROWS, after=None)
+        views = self._views(actor, found)
+        with transaction(self.engine) as connection:
+            audit.append(
+                connection,
+                at=self.now(),
+                actor=actor,
+                verb="export-hits",
+                purpose=purpose,
+                case=case,
+                detail={"fields": _asked(query), "rows": len(views)},
+            )
+        return views
+
+    def _purpose_of_list(self, actor: Actor, purpose: str | None, case: str | None) -> None:
+        try:
+            checked = Purpose(purpose or "")
+        except ValueError:
+            raise PurposeRequired() from None
+        permissions.require_purpose(actor, checked)
+        if checked is Purpose.COMPLAINT:
+            with reading(self.engine) as connection:
+                if not case or not cases.is_open(connection, case):
+                    raise CaseRequired()
 
     def browse(
         self,

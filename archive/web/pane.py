@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from flask import g, render_template
 from flask_babel import gettext as _
 
-from archive import permissions
+from archive import hitlist, permissions
 from archive.archive import View
 from archive.casework.cases import Note
 from archive.casework.staff import Colleague
@@ -79,6 +79,8 @@ def show(
         listing=listing,
         pane=build(view, kept=kept, token=token, formatted=formatted, problem=problem),
         neighbours=desk.neighbours(listing, view.id) if listing else None,
+        may_export=permissions.may_export(g.actor),
+        most_rows=hitlist.MOST_ROWS,
     )
 
 

@@ -36,10 +36,10 @@ def ask() -> Response | tuple[str, int]:
         for name in desk.FIELDS
         if (value := request.form.get(name, "").strip()[:LONGEST])
     }
-    return _go(asked)
+    return go(asked)
 
 
-def _go(asked: dict[str, str]) -> Response | tuple[str, int]:
+def go(asked: dict[str, str]) -> Response | tuple[str, int]:
     """To a search of its own, or back to the form with what is wrong with it."""
     problems = _problems(asked)
     if problems:
@@ -84,7 +84,7 @@ def without(token: str) -> Response | tuple[str, int]:
         if not 0 <= piece < len(pieces):
             abort(404)
         asked["q"] = understanding.without(asked["q"], pieces, piece)
-    return _go({name: value for name, value in asked.items() if value})
+    return go({name: value for name, value in asked.items() if value})
 
 
 @pages.post("/search/<token>/narrow")
@@ -95,7 +95,7 @@ def narrow(token: str) -> Response | tuple[str, int]:
     name, value = request.form.get("name", ""), request.form.get("value", "").strip()[:LONGEST]
     if name not in FACETS or not value:
         abort(404)
-    return _go(asked | {name: value})
+    return go(asked | {name: value})
 
 
 def _form(asked: dict[str, str], problems: dict[str, str]) -> str:

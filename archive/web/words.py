@@ -63,6 +63,28 @@ TAKEN_FOR = {
     "direction": _("direction"),
     "source": _("source"),
 }
+# Headings of a list of hits.
+COLUMNS = {
+    "id": _("Recording id"),
+    "occurred_at": _("Contact took place"),
+    "kind": _("Kind"),
+    "direction": _("Direction"),
+    "line": _("Service line or mailbox"),
+    "agent": _("Agent"),
+    "customer_number": _("Customer number"),
+    "caller": _("Caller"),
+    "callee": _("Called number"),
+    "from": _("Sender"),
+    "to": _("Recipients"),
+    "subject": _("Subject"),
+    "length_s": _("Length in seconds"),
+    "attachments": _("Attachments"),
+    "metering_point": _("Metering point"),
+    "case": _("Complaint case"),
+    "company": _("Company"),
+    "source": _("Source"),
+    "expires_at": _("To be destroyed"),
+}
 YES_NO = {"yes": _("Yes"), "no": _("No")}
 FACET_VALUES: dict[str, dict[str, LazyString]] = {
     "kind": KINDS,
@@ -115,6 +137,7 @@ VERBS = {
     "read": _("Read the metadata"),
     "search": _("Searched"),
     "excerpt": _("Saw an excerpt"),
+    "export-hits": _("Took a list of hits"),
     "browse": _("Browsed"),
     "correct": _("Corrected"),
     "erase": _("Erased early"),
