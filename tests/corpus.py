@@ -140,7 +140,7 @@ def _compare(assembly: Assembly, corpus: Path, refused: set[str]) -> int:
 
 
 def _not_found_again(assembly: Assembly, recordings: list[Recording]) -> Iterator[str]:
-    """Indexed emails that a search for their sender, subject or three words of their body misses."""
+    """Emails that a search for their sender, subject or three words of their body misses."""
     asked, found = Counter[str](), Counter[str]()
     for recording in recordings:
         description = assembly.archive.vault.description(recording)

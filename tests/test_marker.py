@@ -206,7 +206,7 @@ def test_nothing_said_is_readable_on_disk_where_postgresql_searches(tmp_path: Pa
         watcher = Watcher(home)
         watcher.start()
         try:
-            for number in range(3):
+            for number in range(2):
                 mouth.everything(number)
             _until_found(archive, reader)
             mouth.everything(100)
