@@ -18,6 +18,7 @@ from archive.casework import outgoing
 from archive.db import SERVICE_ROLE, is_ready, reading, transaction
 from archive.erasure.expiry import database_now, last_finished
 from archive.errors import ArchiveError
+from archive.formats import pdf
 from archive.keyring import keyreport, rootwatch
 from archive.keyring.keybackup import KeyBackups
 
@@ -41,7 +42,7 @@ def look(assembly: Assembly) -> list[Finding]:
     findings = list(_parts(assembly))
     if not any(f.bad for f in findings):
         findings += [database_role(assembly.engine), *_work(assembly), *_mails(assembly)]
-        findings += _object_lock(assembly)
+        findings += [*_object_lock(assembly), *_papers()]
     return [*findings, *_keys(assembly), *_backups(assembly), *_machine(assembly)]
 
 
@@ -118,6 +119,14 @@ def _mails(assembly: Assembly) -> Iterator[Finding]:
         )
     elif waiting and code:
         yield Finding("BAD", f"{waiting} mails wait ({code})", "Look at ARCHIVE_SMTP_URL.")
+
+
+def _papers() -> Iterator[Finding]:
+    if not pdf.is_available():
+        yield Finding(
+            "note", "evidence packages are made without a PDF",
+            f"apt-get install {pdf.LIBRARIES}",
+        )  # fmt: skip
 
 
 def _object_lock(assembly: Assembly) -> Iterator[Finding]:

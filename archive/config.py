@@ -38,6 +38,13 @@ def _not_negative(raw: str) -> int:
     return value
 
 
+def _year_at_most(raw: str) -> int:
+    value = _positive(raw)
+    if value > 365:
+        raise ValueError("expected at most 365")
+    return value
+
+
 def _yes(raw: str) -> bool:
     if raw.lower() in {"1", "yes", "true", "on"}:
         return True
@@ -196,6 +203,15 @@ class Config:
         "days after the closing of a complaint case until its key is destroyed, with subject, "
         "customer and notes",
         _positive,
+    )
+    vcon_hosts: tuple[str, ...] = setting(
+        (),
+        "hosts in the EU/EEA from which content of vCons is fetched over https: "
+        "host[:port][=network], the network where its address is not a public one",
+        _words,
+    )
+    evidence_days: int = setting(
+        14, "days that an evidence package of a complaint case is kept, at most 365", _year_at_most
     )
     smtp_url: str = setting(
         "",

@@ -28,7 +28,7 @@ from archive.doors import DOORS, Door
 from archive.errors import Forbidden, NotFound
 from archive.model import Actor, Purpose, Scope
 from archive.qualitydesk import QualityDesk
-from archive.web import gate
+from archive.web import gate, saved
 from archive.web import kept as keeping
 from archive.web.kept import Kept
 from tests.api.test_delivery import metadata, post_call, post_email
@@ -41,7 +41,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 STATE = (  # what a refusal must not change; the log, and when a session was seen, apart
     "person", "machine_token", "hold", "complaint_case", "case_recording", "case_note", "recording",
     "opening", "allowed_line", "erasure", "kept_view", "notice", "second_factor", "recovery_code",
-    "verification", "scorecard", "quality_sample", "quality_score",
+    "verification", "scorecard", "quality_sample", "quality_score", "evidence",
 )  # fmt: skip
 _numbers = itertools.count(1)
 
@@ -61,6 +61,7 @@ class Objects:
     reference: str = "V-2222-2222"
     sample: str = "00000000-0000-4000-8000-000000000000"
     card: str = ""
+    package: str = ""
 
 
 @dataclass
@@ -107,6 +108,7 @@ class World:
         noter = by if Scope.CASES in by.scopes else OPERATOR
         note = archive.note_in_case(noter, number, "noted")
         made = Objects(id=id, number=number, hold=hold, note=str(note))
+        made.package = str(archive.ask_evidence(OPERATOR, number, recordings=[UUID(id)]))
         if by.kind == "person":
             made.token = self.listed(by, "search", made)
         verifying = frozenset({Purpose.VERIFICATION})
@@ -183,7 +185,7 @@ ENDING = {  # each gets everything of its own
     "login.log_out", "proof.erase", "cases.close", "cases.refuse", "cases.reopen", "cases.take_out",
     "cases.remove_note", "cases.hold", "holds.release", "holds.restrict", "holds.lift",
     "holds.place", "admin.disable_person", "admin.revoke_token", "cases.hand_over",
-    "holds.hand_over", "cases.add", "outcomes.undo",
+    "holds.hand_over", "cases.add", "outcomes.undo", "evidence.remove", "api.remove_evidence",
     "api.erase", "api.close_case", "api.reopen", "api.release", "api.restrict", "api.unrestrict",
     "api.place", "api.hand_over",
 }  # fmt: skip
@@ -211,6 +213,8 @@ def address(app: Flask, rule: Rule, of: Objects) -> str:
         about["id"] = of.person
     if rule.rule.startswith("/admin/tokens"):
         about["id"] = of.machine
+    if "/evidence/" in rule.rule:
+        about["id"] = of.package or str(uuid4())
     if rule.endpoint == "opening":
         about["token"] = of.opening
     given = {name: UUID(value) if name in {"id", "hold", "note", "run"} else value
@@ -259,6 +263,8 @@ def fields(world: World, actor: Actor, rule: Rule, of: Objects) -> dict[str, Any
         given["id"] = str(uuid4())
     if rule.endpoint == "cases.create":
         given["number"] = ""
+    if rule.endpoint == "search.narrow":
+        given |= {"name": "kind", "value": "call"}
     if rule.endpoint == "auditing.narrowed":
         given = {"verb": "open"}
     if rule.endpoint == "cases.close":
@@ -280,6 +286,9 @@ def prepare(world: World, rule: Rule, actor: Actor, shared: Objects) -> Objects:
                  query={"customer": "100234567"}, case=shared.number),
         )  # fmt: skip
         return task
+    if rule.endpoint in {"searches.run", "searches.delete"}:
+        id = saved.save(world.archive, actor, name="door", asked={"customer": "100234567"})
+        return Objects(**{**shared.__dict__, "id": str(id)})
     if rule.endpoint not in ENDING or rule.endpoint == "login.log_out":
         return shared
     made = world.objects(world.call(), actor, held=rule.endpoint not in UNHELD)
@@ -342,6 +351,7 @@ def _unlisted(world: World) -> str:
 MAY_LACK = {  # there is none for everybody: a waveform of what is no call, a run that never was
     "recording.peaks", "recording.attachment", "expiry.certificate", "recording.open_player",
     "recording.source", "holds.lift", "api.unrestrict", "api.rendition", "api.make_opening",
+    "evidence.save", "api.evidence_content",
 }  # fmt: skip
 
 
@@ -377,6 +387,10 @@ def knock(world: World, machine: Machine, rule: Rule, of: Objects, *, filled: bo
         return post_call(machine, metadata(world.clock, source_ref=f"d{next(_numbers)}"))
     if rule.endpoint == "api.post_email":
         return post_email(machine, mail(subject=f"d{next(_numbers)}", text="x"))
+    if rule.endpoint == "api.post_vcon":
+        where = f"{path}?source=pbx&line=viat"
+        told = {"uuid": f"d{next(_numbers)}", "parties": [], "dialog": []}
+        return machine.client.post(where, headers=machine.headers, json=told)
     body = BODIES.get(rule.endpoint, {}) if filled else {}
     if callable(body):
         body = body(world, of)
