@@ -167,11 +167,12 @@ class Watcher:
         if _Look.at(path) != look:
             log.warning("a file changed while it was read; it is taken again when it is finished")
             return
-        self._over[path] = look
         for receipt in receipts:
             log.info("kept %s (%s)", receipt.id, "new" if receipt.created else "known")
         if (self._watching.delete or self._watching.done) and self._is_safe(path, receipts):
             self._away(path, self._watching.done)
+        # Last, so that one which could not be read back now, the store being away, is tried again.
+        self._over[path] = look
 
     def _deliver(self, item: folder.Item) -> Receipt:
         """Delivers one recording; metadata that came after it are added to what is there."""
