@@ -19,8 +19,9 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import text
 
-from archive import cli, worker
+from archive import worker
 from archive.archive import SYSTEM, Archive
+from archive.cli import cli
 from archive.db import transaction
 from archive.erasure import certificates, journal, proofs
 from archive.erasure.proofs import Bundle
@@ -435,7 +436,7 @@ def test_proofs_are_for_data_protection_and_administration(archive: Archive) -> 
 def command(archive: Archive, *words: str, **more: str) -> Any:
     settings = {k: v for k, v in environment(archive.config).items() if k.startswith("ARCHIVE_")}
     settings |= more
-    return CliRunner().invoke(cli.cli, words, env=settings)
+    return CliRunner().invoke(cli, words, env=settings)
 
 
 def test_an_outsider_checks_with_the_public_key_alone(
@@ -450,7 +451,7 @@ def test_an_outsider_checks_with_the_public_key_alone(
 
     def verify(*more: str) -> Any:
         words = ["expiry", "verify", "--public-key", str(key), *more, str(out)]
-        return nothing.invoke(cli.cli, words)
+        return nothing.invoke(cli, words)
 
     assert verify("--head", head).exit_code == 0
     assert head in verify().output

@@ -172,19 +172,19 @@ def test_the_command_prints_the_same_and_says_by_its_exit_that_a_source_is_silen
 ) -> None:
     from click.testing import CliRunner
 
-    from archive import cli
     from archive.assembly import Assembly
+    from archive.cli import cli, frame
 
     call(machine, {}, b"x")
-    monkeypatch.setattr(cli.os, "umask", lambda mask: None)  # this process has others' tests to run
+    monkeypatch.setattr(frame.os, "umask", lambda mask: None)
     assembly = Assembly(archive.config, archive.engine, archive, people)
-    monkeypatch.setattr(cli, "assemble", lambda *a, **k: _Kept(assembly))
-    done = CliRunner().invoke(cli.cli, ["sources", "report", "--json"])
+    monkeypatch.setattr(frame, "assemble", lambda *a, **k: _Kept(assembly))
+    done = CliRunner().invoke(cli, ["sources", "report", "--json"])
     assert done.exit_code == 0
     [one] = json.loads(done.stdout)
     assert (one["name"], one["days"][0]["received"], one["silent"]) == ("pbx", 1, False)
-    CliRunner().invoke(cli.cli, ["sources", "allow", "pbx", "viat", "laskut"])
-    said = CliRunner().invoke(cli.cli, ["sources", "report"]).stdout
+    CliRunner().invoke(cli, ["sources", "allow", "pbx", "viat", "laskut"])
+    said = CliRunner().invoke(cli, ["sources", "report"]).stdout
     assert "lines: laskut, viat" in said and "1 received" in said
 
 

@@ -1,0 +1,114 @@
+"""`archive user`, `group` and `token`: people who log in, and machines."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+
+import click
+
+from archive.assembly import Assembly
+from archive.cli.frame import cli, with_archive
+from archive.model import Purpose, Scope
+from archive.permissions import GROUPS
+
+
+@cli.group()
+def user() -> None:
+    """People who log in."""
+
+
+@user.command(name="create")
+@click.argument("name")
+@click.option("--group", required=True, type=click.Choice(sorted(GROUPS)))
+@click.option("--line", "lines", multiple=True, help="Only this service line; repeatable.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@with_archive
+def user_create(
+    assembly: Assembly, name: str, group: str, lines: tuple[str, ...], password_stdin: bool
+) -> None:
+    """Create a user; without a password, print a one-time login."""
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\n")
+        assembly.people.create(name, group, password, list(lines) or None)
+        click.echo(f"Created {name} in {group}.")
+        return
+    assembly.people.create(name, group, secrets.token_urlsafe(32), list(lines) or None)
+    click.echo(f"Created {name} in {group}. One-time login, valid 30 minutes:")
+    click.echo(f"/once/{assembly.people.one_time_link(name)}")
+
+
+@user.command(name="link")
+@click.argument("name")
+@with_archive
+def user_link(assembly: Assembly, name: str) -> None:
+    """Print a one-time login for a user."""
+    config = assembly.config
+    click.echo(f"http://{config.listen}:{config.port}/once/{assembly.people.one_time_link(name)}")
+
+
+@user.command(name="mail")
+@click.argument("name")
+@click.argument("address", required=False)
+@with_archive
+def user_mail(assembly: Assembly, name: str, address: str | None) -> None:
+    """Mail a user's notices to ADDRESS; without one, to nobody."""
+    found = [p for p in assembly.people.people() if p.name == name and p.disabled_at is None]
+    if not found:
+        raise click.BadParameter("there is no such user", param_hint="NAME")
+    assembly.people.mail_to(found[0].id, address)
+
+
+@cli.group()
+def group() -> None:
+    """Groups, and what they may do."""
+
+
+@group.command(name="list")
+def group_list() -> None:
+    """List groups with their rights and purposes."""
+    for name, rights in sorted(GROUPS.items()):
+        scopes = ", ".join(sorted(rights.scopes))
+        purposes = ", ".join(sorted(rights.purposes)) or "-"
+        click.echo(f"{name}: {scopes}; purposes: {purposes}")
+
+
+@cli.group()
+def token() -> None:
+    """Tokens of machines."""
+
+
+@token.command(name="create")
+@click.argument("name")
+@click.option(
+    "--scope", "scopes", multiple=True, required=True, type=click.Choice([s.value for s in Scope])
+)
+@click.option("--source", help="The source it delivers for; needed with scope ingest.")
+@click.option("--line", "lines", multiple=True, help="Only this service line; repeatable.")
+@click.option(
+    "--purpose",
+    "purposes",
+    multiple=True,
+    default=[Purpose.VERIFICATION.value],
+    show_default=True,
+    type=click.Choice([p.value for p in Purpose]),
+    help="What it may open for; repeatable.",
+)
+@with_archive
+def token_create(
+    assembly: Assembly,
+    name: str,
+    scopes: tuple[str, ...],
+    source: str | None,
+    lines: tuple[str, ...],
+    purposes: tuple[str, ...],
+) -> None:
+    """Create a token; it is printed once, as the last word."""
+    made = assembly.people.create_token(
+        name,
+        scopes=[Scope(scope) for scope in scopes],
+        source=source,
+        lines=list(lines) or None,
+        purpose=[Purpose(p) for p in purposes],
+    )
+    click.echo(f"Token {name}, shown only now: {made}")
