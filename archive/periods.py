@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from archive.erasure.housekeeping import CLOSED_CASES_YEARS, COUNTS, FORMER_PEOPLE, FORMER_TOKENS
+from archive.legs import WAITS
 
 YEAR = "a year from the contact or its shorter rule, or until its holds end"
 GOOD = "as long as the archive"
@@ -44,6 +45,15 @@ TABLES = (
          "kind state object_key object_version envelope_key index_month error_code"),
     Kept("rendition", "playback, waveform: where they lie", YEAR, "with its recording",
          plain="name object_key object_version media_type"),
+    Kept("call_leg", "which recordings belong to one call", YEAR, "with its recording",
+         {"call": "the source's id of the call, as a keyed digest"}),
+    Kept("review", "why somebody should look at a recording: words like undecodable", YEAR,
+         "with its recording", {"settled_by": "a user's id"}, "reason"),
+    Kept("awaiting", "metadata that came before their recording", f"{WAITS.days} days, or until it "
+         "comes", "the nightly run destroys the key of that day, and deletes the row",
+         {"sealed": "the metadata, sealed under a key of its own",
+          "wrapped_key": "that key, wrapped under the day's",
+          "name others": "the source's references, as keyed digests"}, "source"),
     Kept("hold", "what outlives its year, and why", "until released and the days of grace are over",
          "the nightly run deletes row, envelope and key",
          {"terms": "the reason, sealed under the recording's key",

@@ -17,7 +17,7 @@ from datetime import time as day_time
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from archive import audit, catalogue, mending, openings, retention
+from archive import audit, catalogue, mending, openings, retention, reviews
 from archive.alarms import Alarm, Alarms
 from archive.anchors import Anchors
 from archive.archive import SYSTEM, Archive
@@ -367,6 +367,7 @@ def _failed(archive: Archive, recording: Recording, code: str) -> None:
             index_due=True,
             index_next_at=archive.now(),
         )
+        reviews.add(connection, recording.id, "failed", now=archive.now())
 
 
 def index_batch(archive: Archive) -> bool:

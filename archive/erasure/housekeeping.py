@@ -19,6 +19,7 @@ _STATEMENTS = (
     "delete from erased_reference where until <= :now",
     "delete from refusal where last_at <= :counts",
     "delete from source_again where day <= cast(:counts as date)",
+    "delete from awaiting where cohort < cast(:now as date)",
     "delete from mail_folder where read_at <= :counts",
     "delete from machine_token where coalesce(revoked_at, expires_at) <= :tokens",
     # The row stays, because the audit log and holds name its id.

@@ -20,6 +20,7 @@ from archive.model import Actor, Kind, Purpose, Rendition, Scope
 from archive.web import desk
 from archive.web.desk import Listing
 from archive.web.kept import Kept
+from archive.web.show import duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,7 @@ class Pane:
     may_erase: bool
     media: str  # "player", "pending", "undecodable", "unreadable", "lost", "email"
     channels: tuple[str, ...]
+    silenced: tuple[str, ...]  # stretches that nobody hears, as "1:05–1:20"
     opened: bool
     text: str | None
     formatted: bool
@@ -111,6 +113,9 @@ def build(
         may_erase=Scope.ERASE in actor.scopes,
         media=_media(view),
         channels=_channels(view),
+        silenced=tuple(
+            f"{duration(start)}–{duration(end)}" for start, end in view.descriptor.masked
+        ),
         opened=opened,
         text=text,
         formatted=formatted,

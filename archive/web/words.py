@@ -28,6 +28,8 @@ SCOPES = {
     "search": _("Search"),
     "read": _("Read metadata"),
     "open": _("Open recordings"),
+    "unmasked": _("Open originals of silenced calls"),
+    "review": _("Look after what was not understood"),
     "erase": _("Erase"),
     "cases": _("Complaint cases"),
     "expiry": _("Expiry"),
@@ -71,6 +73,9 @@ VERBS = {
     "search": _("Searched"),
     "browse": _("Browsed"),
     "correct": _("Corrected"),
+    "supplement": _("Added metadata"),
+    "settle-review": _("Settled what was to be looked at"),
+    "describe-again": _("Had a recording read again"),
     "erase": _("Erased early"),
     "open-case": _("Complaint case opened"),
     "add-to-case": _("Added to a case"),
@@ -93,6 +98,15 @@ VERBS = {
     "disallow-line": _("Took a line from a source"),
     "unrestrict-source": _("Lifted a source's restriction"),
     "read-audit": _("Read the audit log"),
+}
+REVIEWS = {
+    "card-number": _("holds a card number"),
+    "unread-email": _("email not read to its end"),
+    "undecodable": _("sound does not play"),
+    "truncated": _("sound is cut short or damaged"),
+    "empty": _("without a byte"),
+    "metadata": _("metadata not understood"),
+    "failed": _("could not be processed"),
 }
 PLACES = {
     "certificate": _("Signed lists"),

@@ -50,7 +50,7 @@ class Faults:
 def gated(config: Config, folder: Path) -> Iterator[tuple[Config, Faults]]:
     """The same archive with its store and database behind gates."""
     url = make_url(config.database_url)
-    host = Path(str(url.query["host"] if "host" in url.query else url.host))
+    host = Path(str(url.query.get("host", url.host)))
     name = f".s.PGSQL.{url.port or url.query.get('port', 5432)}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = Gate(to=host / name, at=folder / name)
@@ -78,9 +78,9 @@ def _weed_on(port: int) -> list[int]:
     for folder in Path("/proc").iterdir():
         with suppress(OSError):
             words = (folder / "cmdline").read_bytes().split(b"\0")
-            if folder.name.isdigit() and words[0].endswith(b"/weed"):
-                if any(word.endswith(f"s3.port={port}".encode()) for word in words):
-                    found.append(int(folder.name))
+            is_it = any(word.endswith(f"s3.port={port}".encode()) for word in words)
+            if folder.name.isdigit() and words[0].endswith(b"/weed") and is_it:
+                found.append(int(folder.name))
     return found
 
 
@@ -92,7 +92,7 @@ class Process:
         config: Config,
         words: list[str],
         *,
-        settings: Mapping[str, str] = {},  # noqa: B006 (read only)
+        settings: Mapping[str, str] = {},
         is_up: Callable[[], bool] = lambda: True,
         log: Path,
     ) -> None:

@@ -230,7 +230,9 @@ class Smtp(Source):
         )
 
     def deliver(self, item: Item, pieces: Iterator[bytes]) -> str:
-        with smtplib.SMTP("127.0.0.1", self._port, local_hostname="mta.example", timeout=60) as smtp:
+        with smtplib.SMTP(
+            "127.0.0.1", self._port, local_hostname="mta.example", timeout=60
+        ) as smtp:
             smtp.ehlo()
             smtp.mail(CUSTOMER)
             code, _ = smtp.rcpt(SERVICE)
