@@ -124,6 +124,9 @@ class Config:
     hold_release_four_eyes: bool = setting(
         False, "1: a hold is released only when a second person confirms it", _yes
     )
+    erase_four_eyes: bool = setting(
+        False, "1: a recording is erased early only when a second person confirms it", _yes
+    )
     hold_grace_days: int = setting(
         7, "days between the release of a hold and the erasure of what it kept", _not_negative
     )

@@ -27,6 +27,7 @@ from archive.web import (
     holds,
     login,
     notices,
+    outcomes,
     proof,
     recording,
     reviews,
@@ -34,6 +35,7 @@ from archive.web import (
     search,
     show,
     sources,
+    timeline,
     verify,
     words,
 )
@@ -41,6 +43,8 @@ from archive.web import (
 BLUEPRINTS = (
     login.pages,
     verify.pages,
+    outcomes.pages,
+    timeline.pages,
     search.pages,
     recording.pages,
     cases.pages,
