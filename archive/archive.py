@@ -19,6 +19,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from archive import (
+    alertchannels,
+    alerts,
     audit,
     catalogue,
     conversation,
@@ -303,15 +305,22 @@ class Archive:
     def reconcile(
         self, actor: Actor, *, source: str, announced: Sequence[sourcebook.Announced]
     ) -> sourcebook.Reconciled:
-        """What a source says it sent against what is kept of it."""
+        """What a source says it sent against what is kept of it; a difference is an alert."""
         permissions.require(actor, Scope.ADMIN)
         with reading(self.engine) as connection:
-            return sourcebook.reconcile(
+            found = sourcebook.reconcile(
                 connection,
                 source=source,
                 announced=announced,
                 reference=lambda name: self.reference(source, name),
             )
+        with transaction(self.engine) as connection:
+            change = alerts.end if found.agrees else alerts.begin
+            change(
+                connection, "source-differs", source, now=self.now(),
+                channels=tuple(alertchannels.channels_of(self.config, now=self.now)),
+            )  # fmt: skip
+        return found
 
     def note_refusal(self, actor: Actor, *, source: str, reason: str) -> None:
         """Counts what a source refused before it was received; `reason` is a word, no content."""

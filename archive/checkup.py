@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from archive import catalogue, surroundings
+from archive import alertchannels, alerts, catalogue, surroundings
 from archive.archive import SYSTEM
 from archive.assembly import Assembly, utc_now
 from archive.backups import backup, destinations
@@ -38,7 +38,8 @@ def look(assembly: Assembly) -> list[Finding]:
     """Every finding; parts that are away are found, not raised."""
     findings = list(_parts(assembly))
     if not any(f.bad for f in findings):
-        findings += [*_work(assembly), *_mails(assembly), *_object_lock(assembly)]
+        findings += [*_work(assembly), *_mails(assembly), *_alerts(assembly)]
+        findings += _object_lock(assembly)
     return [*findings, *_keys(assembly), *_backups(assembly), *_machine(assembly)]
 
 
@@ -99,6 +100,25 @@ def _mails(assembly: Assembly) -> Iterator[Finding]:
         )
     elif waiting and code:
         yield Finding("BAD", f"{waiting} mails wait ({code})", "Look at ARCHIVE_SMTP_URL.")
+
+
+def _alerts(assembly: Assembly) -> Iterator[Finding]:
+    try:
+        channels = alertchannels.channels_of(assembly.config, now=utc_now)
+    except ArchiveError as error:
+        yield Finding("BAD", error.message, "Correct it; the worker does not start with it.")
+        return
+    with transaction(assembly.engine) as connection:
+        waiting, code = alerts.waiting(connection)
+        lasting = alerts.lasting(connection)
+    for one in lasting:
+        yield Finding("note", f"alert {one.name} of {one.of} since {one.began_at:%Y-%m-%d %H:%M}")
+    if not channels:
+        yield Finding(
+            "note", "nobody is told of alerts", "Set ARCHIVE_ALERT_URL or ARCHIVE_ALERT_MAIL."
+        )
+    elif waiting and code:
+        yield Finding("BAD", f"{waiting} messages of alerts wait ({code})", "archive alert test")
 
 
 def _object_lock(assembly: Assembly) -> Iterator[Finding]:

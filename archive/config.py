@@ -179,6 +179,15 @@ class Config:
     public_url: str = setting(
         "", "address of the pages as people reach them, for links in mails", _text
     )
+    alert_url: str = setting(
+        "", "webhook (https) that is told of what somebody should know at once; empty: none", _text
+    )
+    alert_secret: str = setting(
+        "", "secret that these messages are signed with, 16 characters or more", _text, secret=True
+    )
+    alert_mail: tuple[str, ...] = setting(
+        (), "addresses that are mailed the same; needs ARCHIVE_SMTP_URL", _words
+    )
     metrics_allow: tuple[str, ...] = setting(
         ("127.0.0.1", "::1"), "addresses that may read /metrics", _words
     )

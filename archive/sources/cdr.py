@@ -70,11 +70,7 @@ def is_cdr(head: bytes) -> bool:
 
 def is_csv(head: bytes) -> bool:
     """Whether the first bytes are those of an Asterisk CDR in CSV, with or without a header."""
-    line = head.partition(b"\n")[0].decode("utf-8", "replace")
-    try:
-        row = next(csv.reader([line]), [])
-    except csv.Error:
-        return False
+    row = _row(head.partition(b"\n")[0].decode("utf-8", "replace"))
     names = {name.strip().lower() for name in row}
     if "uniqueid" in names:
         return "calldate" in names or "start" in names
@@ -113,7 +109,9 @@ def freeswitch(raw: bytes) -> Told:
 def asterisk(lines: Iterable[str]) -> Iterator[Told]:
     """Every call of a CDR in CSV; lines that tell of none, or are torn, are passed over."""
     names: tuple[str, ...] | None = None
-    for row in csv.reader(line.replace("\0", "") for line in lines):
+    for row in map(_row, lines):
+        if not row:
+            continue
         if names is None:
             given = tuple(name.strip().lower() for name in row)
             names = given if "uniqueid" in given else _MASTER
@@ -122,6 +120,14 @@ def asterisk(lines: Iterable[str]) -> Iterator[Told]:
         values = {n: v.strip() for n, v in zip(names, row, strict=False) if v.strip()}
         if told := _asterisk(values):
             yield told
+
+
+def _row(line: str) -> list[str]:
+    """The fields of one line, which holds no line's end within; [] of one that is damaged."""
+    try:
+        return next(csv.reader([line.replace("\0", "")]), [])
+    except csv.Error:
+        return []
 
 
 def _asterisk(values: Mapping[str, str]) -> Told | None:

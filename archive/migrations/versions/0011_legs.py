@@ -1,4 +1,4 @@
-"""Legs of one call, metadata that came before their recordings, and what is to be looked at."""
+"""Legs of one call, metadata before their recordings, what is to be looked at, and alerts."""
 
 from alembic import op
 
@@ -32,11 +32,31 @@ create table review (                   -- why somebody should look at a recordi
     settled_by text,
     primary key (recording_id, reason)
 );
+create table alert (                    -- what somebody should be told at once
+    name text not null,
+    "of" text not null,                 -- a source or a part, never a person
+    began_at timestamptz not null,
+    ended_at timestamptz,
+    primary key (name, "of")
+);
+
+create table alert_message (            -- what a channel has yet to be told
+    id uuid primary key,
+    channel text not null,
+    name text not null,
+    "of" text not null,
+    began_at timestamptz not null,
+    ended_at timestamptz,
+    made_at timestamptz not null,
+    attempts int not null default 0,
+    next_attempt_at timestamptz not null,
+    error_code text
+);
 create index review_waiting on review (found_at) where settled_at is null;
 """
 
 DOWN = """
-drop table review, awaiting, call_leg;
+drop table alert_message, alert, review, awaiting, call_leg;
 """
 
 
