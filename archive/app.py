@@ -9,8 +9,9 @@ import ipaddress
 import logging
 import time
 from contextlib import suppress
+from uuid import UUID
 
-from flask import Flask, Response, g, jsonify, request
+from flask import Flask, Response, current_app, g, jsonify, request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,6 +27,7 @@ from archive.db import is_ready, transaction
 from archive.errors import (
     ArchiveError,
     CatalogueUnavailable,
+    Forbidden,
     RootKeyUnusable,
     StoreUnavailable,
 )
@@ -64,9 +66,19 @@ def _add_errors(app: Flask) -> None:
 
 
 def _archive_error(error: ArchiveError) -> Response:
+    if isinstance(error, Forbidden) and g.get("actor") is not None:
+        _note_refused()
     if error.status >= 500:
         log.error("%s on %s", type(error).__name__, _route())
     return _answer(error, error.status)
+
+
+def _note_refused() -> None:
+    """A refusal is an entry of the log; where the log is away, the refusal stands all the same."""
+    archive: Archive = current_app.extensions["archive"]
+    id = (request.view_args or {}).get("id")
+    with suppress(CatalogueUnavailable):
+        archive.note_refused(g.actor, request.endpoint or "", id if isinstance(id, UUID) else None)
 
 
 def _http_error(error: HTTPException) -> Response:

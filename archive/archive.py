@@ -364,7 +364,7 @@ class Archive:
         permissions.require(actor, Scope.READ)
 
         def find(query: Query) -> list[View]:
-            asked = self._live(replace(query, lines=actor.lines))
+            asked = self._live(actor, replace(query, lines=actor.lines))
             found, _ = self._search(actor, asked, set(), limit=50, after=None)
             return self._views(actor, found)
 
@@ -400,16 +400,21 @@ class Archive:
         total: bool = False,
         facets: Sequence[str] = (),
     ) -> Page:
-        """What matches, newest first or by relevance; only what the actor may see."""
+        """What matches, newest first or by relevance; only what the actor may see.
+
+        No total and no facets for whoever sees the recordings of some companies alone.
+        """
         permissions.require(actor, Scope.SEARCH)
         permissions.require_customer(actor, query)
         query = replace(query, lines=actor.lines)
         after = self._open_cursor(cursor, query) if cursor else None
         understood = understanding.understand(query, now=self.now())
-        live, lacking = self._live(understood.query), set[str]()
+        live, lacking = self._live(actor, understood.query), set[str]()
         recordings, following = self._search(actor, live, lacking, limit=limit, after=after)
-        counted = self.index.count(live, lacking=lacking) if total else None
-        told = self.index.facets(live, facets, lacking=lacking) if facets else None
+        # The index knows no companies: what it counts is not told to whoever sees some of them.
+        counts = actor.companies is None
+        counted = self.index.count(live, lacking=lacking) if total and counts else None
+        told = self.index.facets(live, facets, lacking=lacking) if facets and counts else None
         mending.note_damage(self.engine, lacking)
         with transaction(self.engine) as connection:
             rebuilding = mending.lacking(connection, from_=live.from_, to=live.to)
@@ -445,18 +450,11 @@ class Archive:
         permissions.require(actor, Scope.SEARCH)
         query = Query(kind=kind, line=line, from_=from_, to=to)
         permissions.require_customer(actor, query)
-        lines = _lines(actor, line)
+        since = permissions.sees_since(actor, now=self.now())
+        narrowed = replace(query, from_=max(from_ or since, since) if since else from_)
+        after = self._open_cursor(cursor, query) if cursor else None
         with transaction(self.engine) as connection:
-            found = catalogue.browse(
-                connection,
-                now=self.now(),
-                kind=kind,
-                lines=lines,
-                from_=from_,
-                to=to,
-                after=self._open_cursor(cursor, query) if cursor else None,
-                limit=limit + 1,
-            )
+            found = self._browsed(connection, actor, narrowed, after=after, most=limit + 1)
             audit.append(connection, at=self.now(), actor=actor, verb="browse")
         shown, more = found[:limit], len(found) > limit
         following = (shown[-1].occurred_at, shown[-1].id) if more else None
@@ -464,6 +462,43 @@ class Archive:
             items=self._views(actor, shown),
             next=self._seal_cursor(following, query) if following else None,
         )
+
+    def _browsed(
+        self,
+        connection: Connection,
+        actor: Actor,
+        query: Query,
+        *,
+        after: tuple[datetime, UUID] | None,
+        most: int,
+    ) -> list[Recording]:
+        """Up to `most` rows that are the actor's to meet."""
+        found: list[Recording] = []
+        while len(found) < most:
+            rows = catalogue.browse(
+                connection,
+                now=self.now(),
+                kind=query.kind,
+                lines=_lines(actor, query.line),
+                from_=query.from_,
+                to=query.to,
+                after=after,
+                limit=most,
+            )
+            found += [row for row in rows if self._meets(actor, row)]
+            if len(rows) < most:
+                break
+            after = (rows[-1].occurred_at, rows[-1].id)
+        return found[:most]
+
+    def note_refused(self, actor: Actor, door: str, id: UUID | None = None) -> None:
+        """Notes that somebody was refused for want of a right. `door`: the route's name.
+
+        With an id in the address, of whatever it is; nothing else of what was asked.
+        """
+        detail = {"door": door} | ({"id": str(id)} if id else {})
+        with transaction(self.engine) as connection:
+            audit.append(connection, at=self.now(), actor=actor, verb="refused", detail=detail)
 
     def read_audit(
         self, actor: Actor, asked: audit.Asked, *, before: int | None = None, limit: int = 100
@@ -536,9 +571,10 @@ class Archive:
         """Makes one month's index anew; the other months stay searchable."""
         mending.rebuild(self.engine, self.index, month, now=self.now())
 
-    def _live(self, query: Query) -> Query:
-        """The query narrowed to contacts whose year is not over."""
+    def _live(self, actor: Actor, query: Query) -> Query:
+        """The query narrowed to contacts whose year is not over, as far back as the actor sees."""
         edge = retention.live_since(self.now())
+        edge = max(edge, permissions.sees_since(actor, now=self.now()) or edge)
         return replace(query, from_=max(query.from_, edge) if query.from_ else edge)
 
     def _views(self, actor: Actor, recordings: Sequence[Recording]) -> list[View]:
@@ -1161,8 +1197,8 @@ class Archive:
         with reading(self.engine) as connection:
             held = [hold.recording_id for hold in holds.in_force(connection, number)]
             rows = catalogue.get_many(connection, held)
-        if any(actor.lines is not None and r.line not in actor.lines for r in rows.values()):
-            raise Forbidden(verb="close a case that holds recordings of other lines")
+        if not all(self._meets(actor, recording) for recording in rows.values()):
+            raise Forbidden(verb="close a case that holds recordings of other lines or companies")
         return closing.close(
             self.vault, self.engine, actor, number,
             seen=seen, reason=said, four_eyes=self.config.hold_release_four_eyes,
@@ -1577,11 +1613,11 @@ class Archive:
         purpose: str | None = None,
         case: str | None = None,
     ) -> bool:
-        """On a line of the actor's; within its year, or past it held, for its case and the DPO.
+        """The actor's to meet; within its year, or past it held, for its case and the DPO.
 
         A restricted one answers the DPO alone (GDPR 18).
         """
-        if recording.erasing or not (actor.lines is None or recording.line in actor.lines):
+        if recording.erasing or not self._meets(actor, recording):
             return False
         if recording.restricted:
             return permissions.is_dpo(actor)
@@ -1595,6 +1631,20 @@ class Archive:
             and case is not None
             and any(held.case == case for held in recording.held)
         )
+
+    def _meets(self, actor: Actor, recording: Recording) -> bool:
+        """On a line and of a company of the actor's, and not from before what they see.
+
+        The company stands in the sealed descriptor: opened only for whoever sees some alone.
+        """
+        if not permissions.reaches(actor, recording, now=self.now()):
+            return False
+        if actor.companies is None:
+            return True
+        try:
+            return permissions.sees_company(actor, self.vault.descriptor(recording).company)
+        except (KeyDestroyed, KeyMissing):
+            return False
 
     # -- cursors ---------------------------------------------------------------------
 

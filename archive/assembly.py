@@ -90,7 +90,12 @@ def assemble(config: Config, *, pool_size: int = 10, restoring: bool = False) ->
         ),
         now=utc_now,
     )
-    people = People(engine, now=utc_now, pepper=lambda: keys.ensure("installation/pages"))
+    people = People(
+        engine,
+        now=utc_now,
+        pepper=lambda: keys.ensure("installation/pages"),
+        group_days=config.group_days,
+    )
 
     def pepper() -> bytes:
         return keys.ensure("installation/pages")

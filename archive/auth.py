@@ -31,7 +31,9 @@ from archive.db import database_errors, transaction
 from archive.errors import (
     BadCredentials,
     BadFields,
+    BadSetting,
     FieldError,
+    Forbidden,
     NameTaken,
     NotFound,
     Saturated,
@@ -54,7 +56,7 @@ HASHING_WAIT_S = 5.0
 NO_PASSWORD = ""  # stored of a user who has not chosen one
 TOKEN_PREFIX = "ca_"  # noqa: S105 - what a token begins with, so that scanners know one
 
-_SESSION_COLUMNS = 'p.id, p.name, p."group", p.lines'
+_SESSION_COLUMNS = 'p.id, p.name, p."group", p.lines, p.companies'
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class Person:
     name: str
     group: str
     lines: tuple[str, ...] | None
+    companies: tuple[str, ...] | None
     created_at: datetime
     disabled_at: datetime | None
 
@@ -96,12 +99,21 @@ class Token:
 class People:
     """The people and machines that may ask. Thread-safe; one a process.
 
-    `pepper` gives the key under which names and addresses of attempts are digested.
+    `pepper` gives the key under which names and addresses of attempts are digested, `group_days`
+    how far back people of a group see.
     """
 
     def __init__(
-        self, engine: Engine, *, now: Callable[[], datetime], pepper: Callable[[], bytes]
+        self,
+        engine: Engine,
+        *,
+        now: Callable[[], datetime],
+        pepper: Callable[[], bytes],
+        group_days: Iterable[tuple[str, int]] = (),
     ) -> None:
+        self._group_days = dict(group_days)
+        for name in self._group_days.keys() - permissions.GROUPS.keys():
+            raise BadSetting(name="ARCHIVE_GROUP_DAYS", reason=f"there is no group {name}")
         self._engine = engine
         self._now = now
         self._pepper = pepper
@@ -120,6 +132,7 @@ class People:
         password: str | None,
         lines: Iterable[str] | None = None,
         *,
+        companies: Iterable[str] | None = None,
         by: Actor = SYSTEM,
     ) -> UUID:
         """A new user; without a password, one who comes in by a one-time link.
@@ -139,14 +152,16 @@ class People:
             "name": name,
             "group": group,
             "hash": self._hash(password) if password is not None else NO_PASSWORD,
-            "lines": sorted(set(lines)) if lines else None,
+            "lines": _sorted(lines),
+            "companies": _sorted(companies),
             "now": self._now(),
         }
         try:
             with transaction(self._engine) as connection:
                 connection.execute(
-                    text("""insert into person (id, name, "group", password_hash, lines, created_at)
-                        values (:id, :name, :group, :hash, :lines, :now)"""),
+                    text("""insert into person (id, name, "group", password_hash, lines, companies,
+                            created_at)
+                        values (:id, :name, :group, :hash, :lines, :companies, :now)"""),
                     row,
                 )
                 self._note(connection, by, "create-person", {"person": str(id), "group": group})
@@ -206,10 +221,47 @@ class People:
         """Every user, by name."""
         with self._reading() as connection:
             rows = connection.execute(
-                text("""select id, name, "group", lines, created_at, disabled_at
+                text("""select id, name, "group", lines, companies, created_at, disabled_at
                     from person order by lower(name)""")
             ).mappings()
-            return [Person(**dict(row) | {"lines": _tuple(row["lines"])}) for row in rows]
+            return [
+                Person(
+                    **dict(row)
+                    | {"lines": _tuple(row["lines"]), "companies": _tuple(row["companies"])}
+                )
+                for row in rows
+            ]
+
+    def change_rights(
+        self,
+        id: UUID,
+        *,
+        group: str,
+        lines: Iterable[str] | None,
+        companies: Iterable[str] | None = None,
+        by: Actor = SYSTEM,
+    ) -> None:
+        """Another group, lines, companies for a user; every session of theirs ends.
+
+        Forbidden for one's own: nobody alters their own rights. BadFields, NotFound.
+        """
+        if str(id) == by.id:
+            raise Forbidden(verb="alter one's own rights")
+        if group not in permissions.GROUPS:
+            expected = "one of " + ", ".join(permissions.GROUPS)
+            raise BadFields(errors=[FieldError("group", expected)])
+        row = {"id": id, "group": group, "lines": _sorted(lines), "companies": _sorted(companies)}
+        with transaction(self._engine) as connection:
+            changed = connection.execute(
+                text("""update person set "group" = :group, lines = :lines, companies = :companies
+                    where id = :id and disabled_at is null"""),
+                row,
+            ).rowcount
+            if not changed:
+                raise NotFound()
+            connection.execute(text("delete from session where person_id = :id"), {"id": id})
+            detail = {"person": str(id), **{name: row[name] for name in row if name != "id"}}
+            self._note(connection, by, "change-rights", detail)
 
     def mail_to(self, id: UUID, address: str | None, *, by: Actor = SYSTEM) -> None:
         """Where the person's notices are mailed to; None: nowhere. BadFields, NotFound."""
@@ -330,7 +382,7 @@ class People:
                     text("update session set seen_at = :now where token_digest = :digest"),
                     {"now": now, "digest": key},
                 )
-        return Session(_person_actor(row, key), row.csrf, row.language)
+        return Session(self._person_actor(row, key), row.csrf, row.language)
 
     def actor_of_session(self, token: str) -> Actor | None:
         """Whose session it is; see `session`."""
@@ -380,7 +432,7 @@ class People:
                 "csrf": secrets.token_urlsafe(24),
             },
         )
-        actor = _person_actor(row, digest(token))
+        actor = self._person_actor(row, digest(token))
         self._note(connection, actor, "log-in", {})
         return token, actor
 
@@ -559,6 +611,20 @@ class People:
         finally:
             self._hashing.release()
 
+    def _person_actor(self, row: Any, session: bytes) -> Actor:
+        return Actor(
+            id=str(row.id),
+            name=row.name,
+            kind="person",
+            group=row.group,
+            scopes=permissions.scopes_of(row.group),
+            lines=permissions.allowed_lines(row.group, row.lines),
+            purposes=permissions.allowed_purposes(row.group),
+            session=session,
+            companies=permissions.allowed_companies(row.group, row.companies),
+            days_back=permissions.allowed_days(row.group, self._group_days),
+        )
+
     # -- the database ----------------------------------------------------------------
 
     @contextmanager
@@ -573,19 +639,6 @@ class People:
 def digest(token: str) -> bytes:
     """What is stored of a token (SHA-256), and what openings are bound to."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-
-
-def _person_actor(row: Any, session: bytes) -> Actor:
-    return Actor(
-        id=str(row.id),
-        name=row.name,
-        kind="person",
-        group=row.group,
-        scopes=permissions.scopes_of(row.group),
-        lines=permissions.allowed_lines(row.group, row.lines),
-        purposes=permissions.allowed_purposes(row.group),
-        session=session,
-    )
 
 
 def _token_actor(row: Any, session: bytes) -> Actor:
@@ -640,6 +693,10 @@ def _token_errors(scopes: set[str], source: str | None, purposes: set[str]) -> l
     if purposes - set(Purpose):
         errors.append(FieldError("purpose", "one of " + ", ".join(Purpose)))
     return errors
+
+
+def _sorted(values: Iterable[str] | None) -> list[str] | None:
+    return sorted(set(values)) if values else None
 
 
 def _tuple(values: list[str] | None) -> tuple[str, ...] | None:

@@ -55,6 +55,16 @@ def _words(raw: str) -> tuple[str, ...]:
     return tuple(word for word in raw.replace(",", " ").split() if word)
 
 
+def _days_of_groups(raw: str) -> tuple[tuple[str, int], ...]:
+    found = []
+    for word in _words(raw):
+        name, _, days = word.partition("=")
+        if not days.isdecimal() or int(days) == 0:
+            raise ValueError("expected GROUP=DAYS, as in customer-service=90")
+        found.append((name, int(days)))
+    return tuple(found)
+
+
 def setting(
     default: Any, meaning: str, parse: Callable[[str], Any], *, secret: bool = False
 ) -> Any:
@@ -161,6 +171,11 @@ class Config:
     )
     imap_accounts: str = setting(
         "", "file (TOML) of the mailboxes that `archive fetch-mail` reads; empty: none", _text
+    )
+    group_days: tuple[tuple[str, int], ...] = setting(
+        (),
+        "how far back people of a group see, days since the contact: GROUP=DAYS …; empty: the year",
+        _days_of_groups,
     )
     case_days: int = setting(
         1095,

@@ -246,8 +246,9 @@ class MailDescription:
 class Actor:
     """Who is asking: a person's session, a machine token, or the archive itself.
 
-    `lines` None means every line. `name` is a user name or a token's name, never shown in logs.
-    `session` is the digest that an opening is bound to.
+    `lines` None means every line, `companies` None every company and also what names none;
+    `days_back` is how long ago a contact may be, None: its whole year. `name` is a user name or a
+    token's name, never shown in logs. `session` is the digest that an opening is bound to.
     """
 
     id: str
@@ -260,6 +261,8 @@ class Actor:
     purposes: frozenset[Purpose] = frozenset()
     default_purpose: Purpose | None = None
     session: bytes = b""
+    companies: frozenset[str] | None = None
+    days_back: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +284,8 @@ class Document:
     names: tuple[str, ...]
     subject: str
     text: str
+    duration_s: float | None = None
+    attachments: bool | None = None  # whether an email has any; None: no email
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +306,10 @@ class Query:
     to: datetime | None = None  # exclusive
     sort: str = "newest"  # or "relevance"
     lines: frozenset[str] | None = None
+    source: str | None = None
+    duration: str | None = None  # a class of lengths, of search.terms.DURATIONS
+    attachment: bool | None = None
+    ids: frozenset[UUID] | None = None  # none but these
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""One table: which group of people may do what, for which purposes, on which lines.
+"""One table: which group may do what, for which purposes, on which lines, companies, how far back.
 
 Pure rules, deny by default. Knows nothing of sessions, passwords or pages, and never looks at
 a recording: it answers from the actor and the question alone.
@@ -7,27 +7,31 @@ a recording: it answers from the actor and the question alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from archive.errors import Forbidden
-from archive.model import Actor, Purpose, Query, Scope
+from archive.model import Actor, Purpose, Query, Recording, Scope
 
 _READING = frozenset({Scope.SEARCH, Scope.READ, Scope.OPEN})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """What one group of people may do. `lines` None means every line of the installation.
+    """What one group of people may do. `lines` and `companies` None: every one of the installation.
 
-    `needs_customer`: a search must name one customer (number, phone, email or metering point);
-    nobody of the group browses.
+    `days_back` is how long ago a contact may be, None: its whole year. `needs_customer`: a search
+    must name one customer (number, phone, email or metering point); nobody of the group browses.
+    A person's own lines and companies, and the setting ARCHIVE_GROUP_DAYS, narrow this further.
     """
 
     name: str
     scopes: frozenset[Scope]
     purposes: frozenset[Purpose] = frozenset()
     lines: frozenset[str] | None = None
+    companies: frozenset[str] | None = None
+    days_back: int | None = None
     needs_customer: bool = False
 
 
@@ -90,6 +94,38 @@ def allowed_lines(group: str | None, own: Iterable[str] | None) -> frozenset[str
     if own is None:
         return lines
     return frozenset(own) if lines is None else lines & frozenset(own)
+
+
+def allowed_companies(group: str | None, own: Iterable[str] | None) -> frozenset[str] | None:
+    """The companies a person sees: the group's, narrowed by the person's own. None: every one."""
+    companies = GROUPS.get(group or "", _NOBODY).companies
+    if own is None:
+        return companies
+    return frozenset(own) if companies is None else companies & frozenset(own)
+
+
+def allowed_days(group: str | None, limits: Mapping[str, int]) -> int | None:
+    """How many days back people of the group see: the table's, or fewer by the limits' word."""
+    given = [GROUPS.get(group or "", _NOBODY).days_back, limits.get(group or "")]
+    return min((days for days in given if days is not None), default=None)
+
+
+def reaches(actor: Actor, recording: Recording, *, now: datetime) -> bool:
+    """Whether the recording is on a line of the actor's and not from before what they see."""
+    if actor.lines is not None and recording.line not in actor.lines:
+        return False
+    since = sees_since(actor, now=now)
+    return since is None or recording.occurred_at >= since
+
+
+def sees_since(actor: Actor, *, now: datetime) -> datetime | None:
+    """The first instant whose contacts the actor sees; None: as long as they are kept."""
+    return None if actor.days_back is None else now - timedelta(days=actor.days_back)
+
+
+def sees_company(actor: Actor, company: str | None) -> bool:
+    """Whether what this company has is the actor's to see; what names none, for the unlimited."""
+    return actor.companies is None or (company is not None and company in actor.companies)
 
 
 def token_scopes(scopes: Iterable[Scope]) -> frozenset[Scope]:
@@ -158,6 +194,16 @@ def require_holds(actor: Actor) -> None:
         raise Forbidden(verb="hold")
 
 
+def may_verify(actor: Actor) -> bool:
+    """Whether verifying contacts is part of the actor's work."""
+    return may(actor, Scope.SEARCH) and Purpose.VERIFICATION in actor.purposes
+
+
+def may_handle_complaints(actor: Actor) -> bool:
+    """Whether the actor searches within complaint cases."""
+    return may(actor, Scope.CASES) and may(actor, Scope.SEARCH)
+
+
 def require_purpose(actor: Actor, purpose: Purpose) -> None:
     """Nothing if the actor may open for this purpose, else Forbidden naming it."""
     if purpose not in actor.purposes:
@@ -192,3 +238,19 @@ def _whole(value: str | None, pattern: str, *, least_digits: int = 0) -> bool:
     if value is None or re.fullmatch(pattern, value.strip()) is None:
         return False
     return sum(character.isdigit() for character in value) >= least_digits
+
+
+def _scope(scope: Scope) -> Callable[[Actor], bool]:
+    return lambda actor: may(actor, scope)
+
+
+# What a door asks for: every scope, and what is more than one. archive/doors.py names them.
+RIGHTS: dict[str, Callable[[Actor], bool]] = {
+    **{scope.value: _scope(scope) for scope in Scope},
+    "be somebody": lambda actor: True,
+    "verify contacts": may_verify,
+    "handle complaints": may_handle_complaints,
+    "work with holds": may_know_holds,
+    "data protection": is_dpo,
+    "prove expiry": may_prove,
+}

@@ -114,4 +114,6 @@ def test_an_agent_searches_for_one_customer(query: Query) -> None:
 
 def test_every_group_says_everything_of_itself() -> None:
     names = {field.name for field in fields(permissions.Group)}
-    assert names == {"name", "scopes", "purposes", "lines", "needs_customer"}
+    assert names == {
+        "name", "scopes", "purposes", "lines", "companies", "days_back", "needs_customer",
+    }  # fmt: skip

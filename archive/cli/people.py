@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
+from uuid import UUID
 
 import click
 
@@ -22,20 +23,41 @@ def user() -> None:
 @click.argument("name")
 @click.option("--group", required=True, type=click.Choice(sorted(GROUPS)))
 @click.option("--line", "lines", multiple=True, help="Only this service line; repeatable.")
+@click.option("--company", "companies", multiple=True, help="Only this company; repeatable.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @with_archive
 def user_create(
-    assembly: Assembly, name: str, group: str, lines: tuple[str, ...], password_stdin: bool
+    assembly: Assembly,
+    name: str,
+    group: str,
+    lines: tuple[str, ...],
+    companies: tuple[str, ...],
+    password_stdin: bool,
 ) -> None:
     """Create a user; without a password, print a one-time login."""
-    if password_stdin:
-        password = sys.stdin.readline().rstrip("\n")
-        assembly.people.create(name, group, password, list(lines) or None)
+    given = sys.stdin.readline().rstrip("\n") if password_stdin else None
+    password = secrets.token_urlsafe(32) if given is None else given
+    assembly.people.create(name, group, password, lines or None, companies=companies or None)
+    if given is not None:
         click.echo(f"Created {name} in {group}.")
         return
-    assembly.people.create(name, group, secrets.token_urlsafe(32), list(lines) or None)
     click.echo(f"Created {name} in {group}. One-time login, valid 30 minutes:")
     click.echo(f"/once/{assembly.people.one_time_link(name)}")
+
+
+@user.command(name="rights")
+@click.argument("name")
+@click.option("--group", required=True, type=click.Choice(sorted(GROUPS)))
+@click.option("--line", "lines", multiple=True, help="Only this service line; repeatable.")
+@click.option("--company", "companies", multiple=True, help="Only this company; repeatable.")
+@with_archive
+def user_rights(
+    assembly: Assembly, name: str, group: str, lines: tuple[str, ...], companies: tuple[str, ...]
+) -> None:
+    """Give a user another group, lines and companies; their sessions end."""
+    assembly.people.change_rights(
+        _known(assembly, name), group=group, lines=lines, companies=companies
+    )
 
 
 @user.command(name="link")
@@ -53,10 +75,14 @@ def user_link(assembly: Assembly, name: str) -> None:
 @with_archive
 def user_mail(assembly: Assembly, name: str, address: str | None) -> None:
     """Mail a user's notices to ADDRESS; without one, to nobody."""
+    assembly.people.mail_to(_known(assembly, name), address)
+
+
+def _known(assembly: Assembly, name: str) -> UUID:
     found = [p for p in assembly.people.people() if p.name == name and p.disabled_at is None]
     if not found:
         raise click.BadParameter("there is no such user", param_hint="NAME")
-    assembly.people.mail_to(found[0].id, address)
+    return found[0].id
 
 
 @cli.group()

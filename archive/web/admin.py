@@ -13,7 +13,7 @@ from archive.alarms import Alarm
 from archive.errors import BadFields, NameTaken
 from archive.keyring import rootwatch
 from archive.model import Purpose, Scope
-from archive.web import gate
+from archive.web import accounts, gate
 from archive.web.desk import archive_
 
 pages = Blueprint("admin", __name__)
@@ -32,7 +32,14 @@ def create_person() -> tuple[str, int]:
     permissions.require(g.actor, Scope.ADMIN)
     name, people = request.form.get("name", "").strip(), gate.people()
     try:
-        people.create(name, request.form.get("group", ""), None, _lines(), by=g.actor)
+        people.create(
+            name,
+            request.form.get("group", ""),
+            None,
+            accounts.names("lines"),
+            companies=accounts.names("companies"),
+            by=g.actor,
+        )
     except NameTaken:
         return _page(problems={"person.name": "taken"}), 409
     except BadFields as error:
@@ -69,7 +76,7 @@ def create_token() -> tuple[str, int]:
             form.get("name", "").strip(),
             scopes=form.getlist("scope"),
             source=form.get("source", "").strip() or None,
-            lines=_lines(),
+            lines=accounts.names("lines"),
             purpose=form.getlist("purpose") or [Purpose.VERIFICATION],
             by=g.actor,
         )
@@ -114,11 +121,6 @@ def _alarms() -> tuple[Alarm, ...]:
     archive = archive_()
     days = archive.config.root_rotation_days
     return rootwatch.standing(archive.keys, days=days, now=archive.now())
-
-
-def _lines() -> list[str] | None:
-    lines = [line.strip() for line in request.form.get("lines", "").split(",")]
-    return [line for line in lines if line] or None
 
 
 def _once(token: str) -> str:

@@ -1,8 +1,8 @@
 """The gate before every route: who is asking, may they come in, and what leaves with the answer.
 
 Denies by default: without a session (pages) or a token (API) only what is marked `public` is
-reached. Sets `g.actor`, `g.session` and `g.session_token`. What the actor may then do is asked
-by the archive's verbs, never here.
+reached, and with one only doors whose right the actor has (archive/doors.py). Sets `g.actor`,
+`g.session` and `g.session_token`. The archive's verbs ask again, and about each recording.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from flask import Flask, Response, current_app, g, redirect, request, url_for
 from werkzeug.exceptions import UnsupportedMediaType
 from werkzeug.wrappers import Response as AnyResponse
 
+from archive import doors
 from archive.auth import LONGEST, People
-from archive.errors import NotLoggedIn, StaleForm
+from archive.errors import Forbidden, NotFound, NotLoggedIn, StaleForm
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -74,6 +75,7 @@ def _admit() -> AnyResponse | None:
         return None
     if request.blueprint == "api" or (endpoint in EITHER and "Authorization" in request.headers):
         _admit_token()
+        _check_right(endpoint)
         return None
     _read_session()
     if endpoint is None:
@@ -82,7 +84,18 @@ def _admit() -> AnyResponse | None:
         _check_form(endpoint)
     if g.actor is None and not is_public(current_app, endpoint):
         return _to_login(endpoint)
+    _check_right(endpoint)
     return None
+
+
+def _check_right(endpoint: str | None) -> None:
+    """Before anything of the request is looked at: whoever lacks the right learns nothing else."""
+    door = doors.DOORS.get(endpoint or "")
+    if door is None or door.right == doors.PUBLIC or g.actor is None or door.admits(g.actor):
+        return
+    if door.refusal == NotFound.status:
+        raise NotFound()
+    raise Forbidden(verb=door.right)
 
 
 def _admit_token() -> None:

@@ -16,9 +16,10 @@ from flask import (
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
+from archive import permissions
 from archive.errors import BadCredentials, BadFields, TooManyAttempts
 from archive.model import Actor, Scope
-from archive.web import gate, verify
+from archive.web import gate
 
 pages = Blueprint("login", __name__)
 LANGUAGES = ("fi", "en")
@@ -137,8 +138,10 @@ def home() -> Response:
 
 def home_of(actor: Actor) -> str:
     """Where the person's work begins."""
-    if verify.may_verify(actor):
+    if permissions.may_verify(actor):
         return url_for("verify.form")
     if Scope.SEARCH in actor.scopes:
         return url_for("search.form")
-    return url_for("admin.overview" if Scope.ADMIN in actor.scopes else "expiry.calendar")
+    if Scope.ADMIN in actor.scopes:
+        return url_for("admin.overview")
+    return url_for("expiry.calendar" if Scope.EXPIRY in actor.scopes else "auditing.log")

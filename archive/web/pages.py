@@ -14,9 +14,11 @@ from flask import Flask, Response, current_app, g, render_template, request, url
 from flask_babel import Babel
 from jinja2 import FileSystemLoader, StrictUndefined
 
+from archive import permissions
 from archive.errors import ArchiveError
 from archive.model import Scope
 from archive.web import (
+    accounts,
     admin,
     assets,
     auditing,
@@ -55,6 +57,7 @@ BLUEPRINTS = (
     auditing.pages,
     proof.pages,
     admin.pages,
+    accounts.pages,
     rules.pages,
     sources.pages,
 )
@@ -133,7 +136,7 @@ def _menu() -> tuple[tuple[str, str], ...]:
     """(endpoint, address) of the pages the person has."""
     scopes = g.actor.scopes
     entries = (
-        ("verify.form", verify.may_verify(g.actor)),
+        ("verify.form", permissions.may_verify(g.actor)),
         ("search.form", Scope.SEARCH in scopes),
         ("cases.listing", desk.works_with_holds()),
         ("holds.listing", desk.works_with_holds()),

@@ -63,6 +63,7 @@ def results(token: str) -> str:
 @pages.get("/search/<token>/edit")
 def edit(token: str) -> str:
     """The form as it was filled in."""
+    permissions.require(g.actor, Scope.SEARCH)
     return _form(desk.kept_or_404(token, "search").asked, {})
 
 

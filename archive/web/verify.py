@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response
 from archive import permissions, retention
 from archive.casework.verifications import reference_of
 from archive.formats.identifiers import CASE_NUMBER, find_hetu, normalise_metering_point
-from archive.model import Actor, Purpose, Scope
+from archive.model import Purpose, Scope
 from archive.web import desk, narrowing, pane
 from archive.web import kept as keeping
 from archive.web.kept import Kept
@@ -84,11 +84,6 @@ def narrow(token: str) -> Response:
     narrowed = Kept(desk="verify", asked=asked, query=query, purpose=kept.purpose, case=kept.case)
     made = keeping.keep(desk.archive_(), g.actor, narrowed)
     return redirect(url_for("verify.contacts", token=made), 303)
-
-
-def may_verify(actor: Actor) -> bool:
-    """Whether verifying contacts is part of the actor's work."""
-    return Scope.SEARCH in actor.scopes and Purpose.VERIFICATION in actor.purposes
 
 
 def require() -> None:
