@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Engine
 
-from archive import catalogue, corrections, intake, keys, legs, retention, seal
+from archive import catalogue, corrections, intake, keys, legs, retention, reviews, seal
 from archive.db import transaction
 from archive.errors import KeyDestroyed, KeyMissing, OlderThanRetention, SealBroken
 from archive.legs import WAITS, Awaiting
@@ -159,6 +159,9 @@ def _add(means: Means, recording: Recording, told: Mapping[str, Any]) -> tuple[R
                 means.vault, means.engine, recording, changed, None, now=means.now()
             )
         note_call(means, recording, means.vault.descriptor(recording))
+        if reviews.holds_card(changed.values()):
+            with transaction(means.engine) as connection:
+                reviews.add(connection, recording.id, "card-number", now=means.now())
     return recording, ignored
 
 

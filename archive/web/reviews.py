@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
 from uuid import UUID
 
 from flask import Blueprint, flash, g, redirect, render_template, request, url_for
@@ -10,13 +12,14 @@ from flask_babel import ngettext
 from werkzeug.wrappers import Response as AnyResponse
 
 from archive import permissions
-from archive.errors import BadFields
+from archive.errors import BadFields, FieldError
 from archive.model import Scope
 from archive.reviews import REASONS
 from archive.web import desk
 
 pages = Blueprint("reviews", __name__)
 PAGE = 25
+_STRETCH = re.compile(r"(?:(\d{1,4}):)?(\d{1,5})\s*[-–]\s*(?:(\d{1,4}):)?(\d{1,5})")
 # What can be added, in the order of the form.
 FIELDS = ("occurred_at", "agent", "customer_number", "caller", "callee", "metering_point", "notes")
 
@@ -32,8 +35,10 @@ def mend(id: UUID) -> AnyResponse | tuple[str, int]:
     """Adds metadata, and sends the recording on."""
     permissions.require(g.actor, Scope.REVIEW)
     given = {name: request.form.get(name, "").strip() for name in FIELDS}
-    changes = {name: value for name, value in given.items() if value}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value}
     try:
+        if silence := request.form.get("silence", "").strip():
+            changes["masked"] = _with_silence(id, silence)
         if not changes:
             raise BadFields(errors=[])
         desk.archive_().mend(g.actor, id, changes)
@@ -58,6 +63,18 @@ def again(id: UUID) -> AnyResponse:
     desk.archive_().describe_again(g.actor, id)
     flash(_("The recording is read again. In a moment it is seen here whether that helped."))
     return _back()
+
+
+def _with_silence(id: UUID, written: str) -> list[list[float]]:
+    """The stretches that are silent already, and one more: "1:03-1:20", "63-80". BadFields."""
+    found = _STRETCH.fullmatch(written)
+    if found is None:
+        raise BadFields(errors=[FieldError("silence", "from and to, as 1:03-1:20")])
+    start, end = (float(found[n] or 0) * 60 + float(found[n + 1]) for n in (1, 3))
+    if end <= start:
+        raise BadFields(errors=[FieldError("silence", "an end after the start")])
+    before = desk.archive_().describe(g.actor, id).descriptor.masked
+    return [*(list(one) for one in before), [start, end]]
 
 
 def _back() -> AnyResponse:

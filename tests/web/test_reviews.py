@@ -101,8 +101,11 @@ def test_a_card_number_raises_a_review_and_stands_in_no_index_log_or_page(
     later = post_call(machine, metadata(clock, source_ref="l"), wav(0.2)).get_json()["id"]
     machine.work()
     machine.patch(f"/api/v1/recordings/{later}/metadata", {"notes": f"myös {CARD}"})
+    told = {"source": "pbx", "source_ref": "t", "notes": CARD}
+    machine.post("/api/v1/calls/metadata", told)
+    post_call(machine, metadata(clock, source_ref="t"), wav(0.2))
     machine.work()
-    assert reasons(dpo) == ["sisältää kortin numeron"] * 3
+    assert reasons(dpo) == ["sisältää kortin numeron"] * 4
     for visitor in (dpo, complaints):
         for path in (f"/recordings/{mail}", f"/recordings/{call}", "/reviews"):
             visitor.get(path)
@@ -112,6 +115,22 @@ def test_a_card_number_raises_a_review_and_stands_in_no_index_log_or_page(
         assert found == []
     assert machine.post("/api/v1/recordings/search", {"q": "Maksoin"}).get_json()["items"]
     assert "1111" not in caplog.text
+
+
+def test_a_stretch_of_a_call_is_silenced_where_it_is_looked_after(
+    machine: Machine, clock: Clock, dpo: Visitor
+) -> None:
+    sent = metadata(clock, notes=CARD, masked=[[1, 2]])
+    id = post_call(machine, sent, wav(4)).get_json()["id"]
+    machine.work()
+    dpo.get("/reviews")
+    mend = action(dpo, "mend")
+    for wrong in ("0:03", "0:03-0:02", "-"):
+        dpo.submit(mend, silence=wrong)
+        assert "Tarkista tämä kenttä." in dpo.page and f'value="{wrong}"' in dpo.page
+    dpo.submit(mend, silence="0:03–0:04")
+    body = machine.get(f"/api/v1/recordings/{id}").get_json()
+    assert (body["masked"], body["state"]) == ([[1.0, 2.0], [3.0, 4.0]], "received")
 
 
 def test_what_waits_is_seen_on_one_s_own_lines_and_ends_with_its_recording(

@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0011"
-down_revision = "0009"
+down_revision = "0010a"
 
 UP = """
 create table call_leg (                 -- which call a recording is a leg of
