@@ -104,6 +104,12 @@ class Config:
     port: int = setting(8080, "port of the web service", _positive)
     web_workers: int = setting(2, "web worker processes", _positive)
     web_threads: int = setting(16, "threads of each web worker process", _positive)
+    web_receiving: int = setting(
+        0,
+        "deliveries over HTTP that each web worker process stores at once; more are told 429 and "
+        "come again; 0: three quarters of its threads",
+        _not_negative,
+    )
     max_bytes: int = setting(4 * 1024**3, "largest recording accepted, bytes", _positive)
     memory_files_mb: int = setting(
         512, "sum of memory files for decoding; larger calls are piped, MiB", _positive

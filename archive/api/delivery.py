@@ -12,11 +12,20 @@ from archive import permissions
 from archive.api import shape
 from archive.api.body import Body
 from archive.archive import Archive, Receipt
-from archive.errors import ArchiveError, BadFields, BadRequest, FieldError, WrongPartOrder
+from archive.errors import (
+    ArchiveError,
+    BadFields,
+    BadRequest,
+    FieldError,
+    Saturated,
+    WrongPartOrder,
+)
 from archive.formats.multipart import MultipartError, MultipartReader, boundary_of
 from archive.model import Scope
+from archive.places import Places
 
 METADATA_BYTES = 1024 * 1024
+TURNED_AWAY_BYTES = 1024 * 1024  # read of a body that is not taken, so that the sender sees why
 OVERHEAD_BYTES = 2 * 1024 * 1024  # a multipart body may be this much larger than its recording
 
 
@@ -64,8 +73,13 @@ def _delivered(receive: Callable[[Archive, Body], Receipt]) -> Response:
     archive: Archive = current_app.extensions["archive"]
     permissions.require(g.actor, Scope.INGEST)
     body = Body(request, max_bytes=archive.config.max_bytes + OVERHEAD_BYTES)
+    places: Places = current_app.extensions["places"]
     try:
-        made = receive(archive, body)
+        with places.one(g.actor.source or g.actor.id):
+            made = receive(archive, body)
+    except Saturated:
+        body.drain(TURNED_AWAY_BYTES)
+        raise
     except MultipartError as error:
         raise BadRequest(reason=f"multipart: {error}") from None
     except ArchiveError:
