@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from archive.errors import BadSetting
 
@@ -65,6 +66,12 @@ def _days_of_groups(raw: str) -> tuple[tuple[str, int], ...]:
     return tuple(found)
 
 
+def _database(url: str) -> tuple[str, ...]:
+    """Server and name of a database, without who logs in."""
+    parts = urlsplit(url)
+    return (parts.netloc.rpartition("@")[2], parts.path, parts.query)
+
+
 def setting(
     default: Any, meaning: str, parse: Callable[[str], Any], *, secret: bool = False
 ) -> Any:
@@ -82,6 +89,13 @@ class Config:
     keys_dir: Path = setting(None, "folder of the keys; outside the home in production", Path)
     database_url: str = setting(
         "", "PostgreSQL, postgresql://…; empty: the running embedded one", _text, secret=True
+    )
+    database_owner_url: str = setting(
+        "",
+        "the same database as the role that owns its tables: for `archive migrate`, `restore` and "
+        "`rebuild-catalogue` alone; empty: ARCHIVE_DATABASE_URL is the owner's",
+        _text,
+        secret=True,
     )
     store_url: str = setting(
         "", "S3 bucket, http(s)://host:port/bucket?region=eu-north-1; empty: embedded", _text
@@ -247,6 +261,20 @@ class Config:
     vault_ca: str = setting("", "file of the authorities that sign Vault's certificate", _text)
     default_language: str = setting("fi", "language of the pages before a choice: fi or en", _text)
     corpus: str = setting("../shared/corpus", "folder that `make corpus` reads", _text)
+
+    @property
+    def owner_url(self) -> str:
+        """The catalogue's database as the role that owns its tables.
+
+        BadSetting where it is another database than the service's.
+        """
+        owner = self.database_owner_url or self.database_url
+        if _database(owner) != _database(self.database_url):
+            raise BadSetting(
+                name="ARCHIVE_DATABASE_OWNER_URL",
+                reason="expected the database of ARCHIVE_DATABASE_URL, as another role",
+            )
+        return owner
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Config:

@@ -16,8 +16,9 @@ PUBLIC = "public"  # reached by strangers
 SOMEBODY = "be somebody"
 SEARCH, READ, OPEN, INGEST = "search", "read", "open", "ingest"
 ERASE, CASES, EXPIRY, AUDIT, ADMIN = "erase", "cases", "expiry", "audit", "admin"
-VERIFY, HOLDS, DPO, PROOF, EXPORT = (
-    "verify contacts", "work with holds", "data protection", "prove expiry", "export hits"
+VERIFY, HOLDS, DPO, PROOF, QUALITY, EXPORT = (
+    "verify contacts", "work with holds", "data protection", "prove expiry", "quality",
+    "export hits",
 )  # fmt: skip
 
 
@@ -47,6 +48,7 @@ def _doors(right: str, about: str = "", *endpoints: str, refusal: int = 403) -> 
 
 
 RECORDING, HOLD, CASE, VIEW, NOTE = "recording", "hold", "case", "view", "note"
+REFERENCE, SAMPLE = "reference", "sample"
 
 PAGES = (
     *_doors(
@@ -58,7 +60,18 @@ PAGES = (
         "notices.listing", "notices.seen", "notices.address",
     ),
     *_doors(VERIFY, "", "verify.form", "verify.look_up"),
-    *_doors(VERIFY, VIEW, "verify.contacts"),
+    *_doors(
+        VERIFY, VIEW, "verify.contacts", "verify.narrow", "timeline.line", "timeline.add",
+        "outcomes.not_found",
+    ),
+    *_doors(VERIFY, RECORDING, "outcomes.record"),
+    *_doors(READ, REFERENCE, "outcomes.one"),
+    *_doors(VERIFY, REFERENCE, "outcomes.undo"),
+    *_doors(QUALITY, "", "quality.overview", "quality.draw", "quality.put_scorecard"),
+    *_doors(
+        QUALITY, SAMPLE, "quality.sample", "quality.call", "quality.open_player", "quality.peaks",
+        "quality.score",
+    ),
     *_doors(SEARCH, "", "search.form", "search.ask"),
     *_doors(
         SEARCH, VIEW, "search.results", "search.edit", "search.without", "search.narrow",
@@ -70,7 +83,7 @@ PAGES = (
     *_doors(READ, RECORDING, "recording.page", "recording.peaks", "recording.state_purpose"),
     *_doors(
         OPEN, RECORDING, "recording.open_player", "recording.email_frame",
-        "recording.attachment", "recording.original",
+        "recording.attachment", "recording.original", "recording.source",
     ),
     *_doors(HOLDS, "", "cases.listing"),
     *_doors(HOLDS, CASE, "cases.one"),

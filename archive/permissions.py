@@ -56,6 +56,12 @@ _TABLE = (
         purposes=frozenset({Purpose.ACCESS_REQUEST, Purpose.AUTHORITY}),
     ),
     Group(
+        # Develops the service: hears drawn calls, never learns whose they are, searches nothing.
+        name="quality-lead",
+        scopes=frozenset({Scope.QUALITY}),
+        purposes=frozenset({Purpose.QUALITY}),
+    ),
+    Group(
         # Reads the audit log and nothing else: who opened what, when and why.
         name="auditor",
         scopes=frozenset({Scope.AUDIT}),
@@ -70,7 +76,7 @@ DPO = "dpo"
 GROUPS: dict[str, Group] = {group.name: group for group in _TABLE}
 _NOBODY = Group(name="", scopes=frozenset())
 
-TOKEN_SCOPES = frozenset(Scope) - {Scope.ADMIN, Scope.AUDIT}  # these are for people
+TOKEN_SCOPES = frozenset(Scope) - {Scope.ADMIN, Scope.AUDIT, Scope.QUALITY}  # these are for people
 
 
 def groups() -> tuple[Group, ...]:

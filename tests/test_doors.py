@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -27,6 +27,7 @@ from archive.auth import People
 from archive.doors import DOORS, Door
 from archive.errors import Forbidden, NotFound
 from archive.model import Actor, Purpose, Scope
+from archive.qualitydesk import QualityDesk
 from archive.web import gate, saved
 from archive.web import kept as keeping
 from archive.web.kept import Kept
@@ -40,6 +41,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 STATE = (  # what a refusal must not change; the log, and when a session was seen, apart
     "person", "machine_token", "hold", "complaint_case", "case_recording", "case_note", "recording",
     "opening", "allowed_line", "erasure", "kept_view", "notice", "second_factor", "recovery_code",
+    "verification", "scorecard", "quality_sample", "quality_score",
 )  # fmt: skip
 _numbers = itertools.count(1)
 
@@ -56,6 +58,9 @@ class Objects:
     person: str = ""
     machine: str = ""
     opening: str = ""
+    reference: str = "V-2222-2222"
+    sample: str = "00000000-0000-4000-8000-000000000000"
+    card: str = ""
 
 
 @dataclass
@@ -104,10 +109,29 @@ class World:
         made = Objects(id=id, number=number, hold=hold, note=str(note))
         if by.kind == "person":
             made.token = self.listed(by, "search", made)
+        verifying = frozenset({Purpose.VERIFICATION})
+        verifier = by if verifying <= by.purposes else replace(OPERATOR, purposes=verifying)
+        made.reference = archive.record_verification(verifier, UUID(id), outcome="confirmed")
+        if Scope.QUALITY in by.scopes:
+            made.sample, made.card = self.sampled(by, id)
         made.person = str(self.people.create(f"spare-{next(_numbers)}", "complaints", None))
         self.people.create_token(f"spare-{next(_numbers)}", scopes=[Scope.SEARCH])
         made.machine = str(max(self.people.tokens(), key=lambda t: (not t.revoked_at, t.name)).id)
         return made
+
+    def sampled(self, by: Actor, id: str) -> tuple[str, str]:
+        """A sample of `by`'s with the recording in it, and a scorecard of one criterion."""
+        card = QualityDesk(self.archive).put_scorecard(by, name="card", criteria="1")
+        sample = str(uuid4())
+        with self.archive.engine.begin() as connection:
+            connection.execute(
+                text("insert into quality_sample values (:s, 'viat', :d, :d, :by, :now)"),
+                {"s": sample, "d": self.clock().date(), "by": by.id, "now": self.clock()},
+            )
+            connection.execute(
+                text("insert into quality_pick values (:s, 1, :id)"), {"s": sample, "id": UUID(id)}
+            )
+        return sample, str(card)
 
     def listed(self, by: Actor, desk: str, of: Objects) -> str:
         """The token of a list of `by`'s with the recording on it, for a purpose of theirs."""
@@ -159,7 +183,7 @@ ENDING = {  # each gets everything of its own
     "login.log_out", "proof.erase", "cases.close", "cases.refuse", "cases.reopen", "cases.take_out",
     "cases.remove_note", "cases.hold", "holds.release", "holds.restrict", "holds.lift",
     "holds.place", "admin.disable_person", "admin.revoke_token", "cases.hand_over",
-    "holds.hand_over", "cases.add",
+    "holds.hand_over", "cases.add", "outcomes.undo",
     "api.erase", "api.close_case", "api.reopen", "api.release", "api.restrict", "api.unrestrict",
     "api.place", "api.hand_over",
 }  # fmt: skip
@@ -177,7 +201,10 @@ def address(app: Flask, rule: Rule, of: Objects) -> str:
         "id": of.id, "number": of.number, "hold": of.hold, "note": of.note, "token": of.token,
         "run": str(uuid4()), "name": "original", "index": 0, "end": "first", "month": "2026-11",
         "day": "2026-11-24", "filename": "app.css",
+        "reference": of.reference, "place": 1,
     }  # fmt: skip
+    if rule.rule.startswith("/quality/samples"):
+        about["id"] = of.sample
     if rule.rule.startswith("/walk/"):
         about["number"] = 0
     if rule.rule.startswith("/admin/people"):
@@ -221,7 +248,8 @@ def fields(world: World, actor: Actor, rule: Rule, of: Objects) -> dict[str, Any
         "customer": "100234567", "purpose": str(min(actor.purposes, default="")),
         "language": "en", "group": "complaints", "name": f"made-{next(_numbers)}",
         "scope": "search", "source": "another", "line": "viat", "email": "", "lines": "",
-        "new": "sähköä riittää 2027",
+        "new": "sähköä riittää 2027", "outcome": "confirmed", "when": "24.11.2026", "size": "5",
+        "card": of.card, "criteria": "1", "p0": "4", "note": "noted",
     }  # fmt: skip
     if not given["purpose"]:
         del given["purpose"]
@@ -243,7 +271,9 @@ def fields(world: World, actor: Actor, rule: Rule, of: Objects) -> dict[str, Any
 
 def prepare(world: World, rule: Rule, actor: Actor, shared: Objects) -> Objects:
     """What the door is about, of its own where it ends something."""
-    desk = {"verify.contacts": "verify", "cases.found": "case"}.get(rule.endpoint)
+    desk = {"verify.contacts": "verify", "cases.found": "case", "verify.narrow": "verify",
+            "timeline.line": "verify", "timeline.add": "verify", "outcomes.not_found": "verify",
+            }.get(rule.endpoint)  # fmt: skip
     if desk:
         task = Objects(**{**shared.__dict__, "token": ""})
         task.token = keeping.keep(
@@ -316,7 +346,7 @@ def _unlisted(world: World) -> str:
 
 MAY_LACK = {  # there is none for everybody: a waveform of what is no call, a run that never was
     "recording.peaks", "recording.attachment", "expiry.certificate", "recording.open_player",
-    "holds.lift", "api.unrestrict", "api.rendition", "api.make_opening",
+    "recording.source", "holds.lift", "api.unrestrict", "api.rendition", "api.make_opening",
 }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ GROUPS = {
     "customer-service": _("Customer service"),
     "complaints": _("Complaint handling"),
     "dpo": _("Data protection"),
+    "quality-lead": _("Quality of service"),
     "auditor": _("Audit"),
     "admin": _("Administration"),
 }
@@ -31,6 +32,7 @@ SCOPES = {
     "erase": _("Erase"),
     "cases": _("Complaint cases"),
     "expiry": _("Expiry"),
+    "quality": _("Develop the service"),
     "audit": _("Read the audit log"),
     "admin": _("Administer"),
 }
@@ -165,6 +167,9 @@ VERBS = {
     "unrestrict-source": _("Lifted a source's restriction"),
     "read-audit": _("Read the audit log"),
     "read-conversation": _("Read a conversation's list"),
+    "draw-sample": _("Drew a sample of calls"),
+    "score-call": _("Scored a call"),
+    "put-scorecard": _("Changed a scorecard"),
     "record-verification": _("Recorded the outcome of a verification"),
     "undo-verification": _("Took a verification back"),
 }
