@@ -10,7 +10,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TEST_PACKAGES := chromium:chromium,chromium-browser,google-chrome softhsm2:softhsm2-util \
 	dovecot-imapd:/usr/lib/dovecot/imap \
 	voikko-fi:/usr/lib/voikko/5/mor-standard \
-	libvoikko1:/usr/lib/x86_64-linux-gnu/libvoikko.so.1,/usr/lib/aarch64-linux-gnu/libvoikko.so.1
+	libvoikko1:/usr/lib/x86_64-linux-gnu/libvoikko.so.1,/usr/lib/aarch64-linux-gnu/libvoikko.so.1 \
+	libpango-1.0-0:/usr/lib/x86_64-linux-gnu/libpango-1.0.so.0,/usr/lib/aarch64-linux-gnu/libpango-1.0.so.0 \
+	libpangoft2-1.0-0:/usr/lib/x86_64-linux-gnu/libpangoft2-1.0.so.0,/usr/lib/aarch64-linux-gnu/libpangoft2-1.0.so.0 \
+	libharfbuzz-subset0:/usr/lib/x86_64-linux-gnu/libharfbuzz-subset.so.0,/usr/lib/aarch64-linux-gnu/libharfbuzz-subset.so.0 \
+	fonts-dejavu-core:/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
 
 PORT ?= 8080
 export ARCHIVE_CORPUS ?= ../shared/corpus
@@ -18,7 +22,7 @@ export ARCHIVE_CORPUS ?= ../shared/corpus
 TRANSLATIONS := $(wildcard archive/translations/*/LC_MESSAGES/messages.po)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench corpus screenshots lock clean python test-packages
+.PHONY: help run test check bench chaos corpus screenshots lock clean python test-packages
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -41,6 +45,9 @@ check: $(VENV)/.dev $(VENV)/.assets ## style, types, import direction, templates
 
 bench: $(VENV)/.runtime $(VENV)/.assets ## the figures, as ratios (ARGS=P1 …)
 	@$(BIN)/archive bench $(ARGS)
+
+chaos: test-packages $(VENV)/.dev $(VENV)/.assets ## intake broken at random over every source (ARGS=--seed …)
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 corpus: $(VENV)/.dev $(VENV)/.assets ## real mail and audio through the whole life (ARCHIVE_CORPUS=…)
 	@$(BIN)/python -m tests.corpus

@@ -14,26 +14,31 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Engine
 
 from archive import (
+    alertchannels,
+    alerts,
     audit,
     catalogue,
     conversation,
     corrections,
     hitlist,
     intake,
+    legs,
     mending,
     openings,
     permissions,
     retention,
+    reviews,
     seal,
     sourcebook,
+    supplements,
 )
 from archive import excerpts as excerpting
-from archive.answers import CaseEntry, CaseFile, MailView, Opened, Page, Receipt, View
+from archive.answers import CaseEntry, CaseFile, Leg, MailView, Opened, Page, Receipt, View
 from archive.casework import cases, closing, holdchanges, holds, notices, staff, verifications
 from archive.casework.cases import About, Case, Note
 from archive.casework.closing import Closed, Consequences
@@ -62,7 +67,12 @@ from archive.errors import (
     KeyMissing,
     NotFound,
     PurposeRequired,
+    SealBroken,
+    SourceMismatch,
 )
+from archive.evidence import building, choosing, ending, exporting, packages
+from archive.evidence.choosing import Choice
+from archive.evidence.packages import Package
 from archive.formats import mail
 from archive.keys import KeysDirectory
 from archive.model import (
@@ -79,6 +89,7 @@ from archive.model import (
     StoredRendition,
 )
 from archive.reception import Reception, complete_descriptor
+from archive.reviews import Lacking, Progress, Review
 from archive.search import Index, understanding
 from archive.search.marking import Excerpt, Marker
 from archive.storage import Store
@@ -145,6 +156,7 @@ class Archive:
             now=now,
             rules=lambda: ruling.rules_of(self.config),
         )
+        self._supplements = supplements.Means(self.vault, engine, self._rules, now)
         ruling.rules_of(config)  # a wrong setting stops the start
         self._means = expiry.Means(
             vault=self.vault,
@@ -207,6 +219,39 @@ class Archive:
         permissions.require(actor, Scope.INGEST)
         return self._reception.receive_also(actor, id, line=mailbox, direction=direction)
 
+    def add_metadata(
+        self,
+        actor: Actor,
+        *,
+        source: str | None,
+        references: Sequence[str],
+        changes: Mapping[str, Any],
+        times: bool = False,
+    ) -> supplements.Added:
+        """Metadata apart from their recording: added to it now, or when it comes within 30 days.
+
+        It is found by one of the references, or as a leg of the call of that id. Only what it
+        lacks is added. BadFields, SourceMismatch; nothing is kept then. See `supplements.give`.
+        """
+        permissions.require(actor, Scope.INGEST)
+        named, *others = intake.references(source, references)
+        if actor.source is not None and named != actor.source:
+            raise SourceMismatch()
+        done = supplements.give(
+            self._supplements, source=named, references=others, changes=changes, times=times
+        )
+        for id in done.ids:
+            with transaction(self.engine) as connection:
+                self._note_change(connection, actor, "supplement", id, changes)
+        return done
+
+    def settle_metadata(self, recording: Recording) -> None:
+        """Adds what came before a recording that has just been described."""
+        with reading(self.engine) as connection:
+            current = catalogue.get(connection, recording.id)
+        if current is not None and not current.erasing:
+            supplements.settle(self._supplements, current)
+
     def read_back(self, actor: Actor, id: UUID) -> str:
         """SHA-256 (hex) of a recording of the actor's own source as it opens from the store.
 
@@ -267,15 +312,22 @@ class Archive:
     def reconcile(
         self, actor: Actor, *, source: str, announced: Sequence[sourcebook.Announced]
     ) -> sourcebook.Reconciled:
-        """What a source says it sent against what is kept of it."""
+        """What a source says it sent against what is kept of it; a difference is an alert."""
         permissions.require(actor, Scope.ADMIN)
         with reading(self.engine) as connection:
-            return sourcebook.reconcile(
+            found = sourcebook.reconcile(
                 connection,
                 source=source,
                 announced=announced,
                 reference=lambda name: self.reference(source, name),
             )
+        with transaction(self.engine) as connection:
+            change = alerts.end if found.agrees else alerts.begin
+            change(
+                connection, "source-differs", source, now=self.now(),
+                channels=tuple(alertchannels.channels_of(self.config, now=self.now)),
+            )  # fmt: skip
+        return found
 
     def note_refusal(self, actor: Actor, *, source: str, reason: str) -> None:
         """Counts what a source refused before it was received; `reason` is a word, no content."""
@@ -301,7 +353,15 @@ class Archive:
             audit.append(
                 connection, at=self.now(), actor=actor, verb="read", recording_id=recording.id
             )
-        return self._views(actor, [recording])[0]
+            others = catalogue.get_many(connection, legs.beside(connection, id))
+        related = [one for one in others.values() if self._sees(actor, one)]
+        return replace(
+            self._views(actor, [recording])[0],
+            related=tuple(
+                Leg(one.id, one.occurred_at, one.direction)
+                for one in sorted(related, key=lambda one: (one.occurred_at, one.id))
+            ),
+        )
 
     def conversation(self, actor: Actor, view: View) -> tuple[View, ...]:
         """The emails of a conversation or the parts of a call that the view is of, oldest first.
@@ -687,6 +747,7 @@ class Archive:
         permissions.require(actor, Scope.OPEN)
         recording = self._visible(actor, id, purpose=purpose, case=case)
         checked = self._purpose(actor, recording, purpose, case)
+        self._require_hearing(actor, recording, rendition)
         part = self._part(recording, rendition)
         opened = self._opened(recording, part, rendition)
         with transaction(self.engine) as connection:
@@ -706,6 +767,7 @@ class Archive:
         permissions.require(actor, Scope.OPEN)
         recording = self._visible(actor, id, purpose=purpose, case=case)
         checked = self._purpose(actor, recording, purpose, case)
+        self._require_hearing(actor, recording, rendition)
         self._part(recording, rendition)
         with transaction(self.engine) as connection:
             token, until = openings.make(
@@ -722,6 +784,22 @@ class Archive:
             self._note_opening(connection, actor, id, checked, case, detail)
         return token, until
 
+    def _require_hearing(self, actor: Actor, recording: Recording, rendition: str) -> None:
+        """Forbidden for the original of what is silenced in parts, without the right to it."""
+        original = rendition == Rendition.ORIGINAL.value
+        if (
+            not original
+            or recording.kind is not Kind.CALL
+            or permissions.may(actor, Scope.UNMASKED)
+        ):
+            return
+        try:
+            masked = bool(self.vault.descriptor(recording).masked)
+        except (KeyDestroyed, KeyMissing):
+            raise NotFound() from None
+        if not permissions.may_hear_all(actor, masked=masked, original=original):
+            raise Forbidden(verb="open the original of a recording with silenced stretches")
+
     def use_opening(self, actor: Actor, token: str) -> Opened:
         """What an opening gives, for the session it was made in; NotFound in every other case.
 
@@ -736,6 +814,7 @@ class Archive:
         recording = self._visible(
             actor, opening.recording_id, purpose=opening.purpose, case=opening.case
         )
+        self._require_hearing(actor, recording, opening.rendition)
         opened = self._opened(
             recording, self._part(recording, opening.rendition), opening.rendition
         )
@@ -896,20 +975,77 @@ class Archive:
         recording = self._visible(actor, id)
         if actor.source is not None and recording.source != actor.source:
             raise NotFound()
+        return self._correct(actor, recording, changes)
+
+    def mend(self, actor: Actor, id: UUID, changes: Mapping[str, Any]) -> View:
+        """The same for people who look after what was not understood."""
+        permissions.require(actor, Scope.REVIEW)
+        return self._correct(actor, self._visible(actor, id), changes)
+
+    def _correct(self, actor: Actor, recording: Recording, changes: Mapping[str, Any]) -> View:
+        id = recording.id
         values, occurred_at = intake.correction(changes, rules=self._rules)
         changed = corrections.apply(
             self.vault, self.engine, recording, values, occurred_at, now=self.now()
         )
+        if "call_id" in values:
+            supplements.note_call(self._supplements, changed, self.vault.descriptor(changed))
         with transaction(self.engine) as connection:
-            audit.append(
-                connection,
-                at=self.now(),
-                actor=actor,
-                verb="correct",
-                recording_id=id,
-                detail={"fields": sorted(changes)},
-            )
+            if reviews.holds_card(values.values()):
+                reviews.add(connection, id, "card-number", now=self.now())
+            self._note_change(connection, actor, "correct", id, changes)
         return self._views(actor, [changed])[0]
+
+    def to_review(
+        self, actor: Actor, *, reason: str | None = None, limit: int = 25, offset: int = 0
+    ) -> list[tuple[View, Review]]:
+        """What somebody should look at, the oldest first, on the actor's lines."""
+        permissions.require(actor, Scope.REVIEW)
+        with reading(self.engine) as connection:
+            found = reviews.waiting(
+                connection, now=self.now(), lines=actor.lines, reason=reason, limit=limit,
+                offset=offset,
+            )  # fmt: skip
+            rows = catalogue.get_many(connection, [one.id for one in found])
+        seen = [one for one in found if one.id in rows and self._sees(actor, rows[one.id])]
+        views = self._views(actor, [rows[one.id] for one in seen])
+        return list(zip(views, seen, strict=True))
+
+    def review_progress(self, actor: Actor) -> tuple[Progress, list[Lacking]]:
+        """How much waits and was settled, and metadata whose recordings did not come."""
+        permissions.require(actor, Scope.REVIEW)
+        with reading(self.engine) as connection:
+            done = reviews.progress(connection, now=self.now(), lines=actor.lines)
+            return done, reviews.lacking(connection, now=self.now())
+
+    def settle_review(self, actor: Actor, id: UUID) -> None:
+        """Sends a recording on as it is now: nobody need look at it any more."""
+        permissions.require(actor, Scope.REVIEW)
+        self._visible(actor, id)
+        with transaction(self.engine) as connection:
+            if reviews.settle(connection, id, by=actor.id, now=self.now()):
+                audit.append(
+                    connection, at=self.now(), actor=actor, verb="settle-review", recording_id=id
+                )
+
+    def describe_again(self, actor: Actor, id: UUID) -> None:
+        """Has a recording described anew, as with a newer decoder."""
+        permissions.require(actor, Scope.REVIEW)
+        self._visible(actor, id)
+        with transaction(self.engine) as connection:
+            gone = catalogue.describe_again(connection, id, now=self.now())
+            audit.append(
+                connection, at=self.now(), actor=actor, verb="describe-again", recording_id=id
+            )
+        self.store.delete(gone)
+
+    def _note_change(
+        self, connection: Connection, actor: Actor, verb: str, id: UUID, changes: Mapping[str, Any]
+    ) -> None:
+        detail = {"fields": sorted(changes)}
+        audit.append(
+            connection, at=self.now(), actor=actor, verb=verb, recording_id=id, detail=detail
+        )
 
     def record_verification(
         self,
@@ -1204,6 +1340,155 @@ class Archive:
                 continue  # erased, restricted or held meanwhile
             held += 1
         return held
+
+    # -- vCon ------------------------------------------------------------------------
+
+    def vcon_of(
+        self, actor: Actor, id: UUID, *, purpose: str | None, case: str | None = None
+    ) -> bytes:
+        """A recording as a signed vCon; permissions and audit entry as of opening it."""
+        permissions.require(actor, Scope.OPEN)
+        recording = self._visible(actor, id, purpose=purpose, case=case)
+        checked = self._purpose(actor, recording, purpose, case)
+        with transaction(self.engine) as connection:
+            self._note_opening(connection, actor, id, checked, case, {"rendition": "vcon"})
+        return self._vcon(id, [recording], subject=None)
+
+    def case_vcon(self, actor: Actor, number: str, *, purpose: str | None) -> bytes:
+        """What of an open case is the customer's own, as one signed vCon; each is an opening.
+
+        NotFound, CaseClosed, BadFields where nothing is left.
+        """
+        permissions.require_evidence(actor)
+        if purpose != Purpose.COMPLAINT.value:
+            raise PurposeRequired()
+        file = self.case_file(actor, number)
+        found = choosing.choices(file, customer_pattern=self.config.customer_pattern)
+        with transaction(self.engine) as connection:
+            cases.require_open(connection, number)
+            rows = catalogue.get_many(connection, choosing.chosen(found, None))
+            for id in rows:
+                detail = {"rendition": "vcon"}
+                self._note_opening(connection, actor, id, Purpose.COMPLAINT, number, detail)
+        inside = sorted(rows.values(), key=lambda r: (r.occurred_at, r.id))
+        about = file.case.about
+        return self._vcon(uuid4(), inside, subject=about.subject if about else None)
+
+    def _vcon(self, id: UUID, recordings: Sequence[Recording], *, subject: str | None) -> bytes:
+        try:
+            return exporting.signed(
+                self.vault, self.engine, id, recordings, subject=subject, now=self.now()
+            )
+        except (KeyDestroyed, KeyMissing):
+            raise NotFound() from None
+
+    # -- evidence packages -----------------------------------------------------------
+
+    def evidence_choices(self, actor: Actor, number: str) -> tuple[Choice, ...]:
+        """What of the case may go into a package, and which of it is the customer's own."""
+        permissions.require_evidence(actor)
+        file = self.case_file(actor, number)
+        return choosing.choices(file, customer_pattern=self.config.customer_pattern)
+
+    def ask_evidence(
+        self,
+        actor: Actor,
+        number: str,
+        *,
+        recordings: Iterable[UUID] | None = None,
+        language: str = "fi",
+        masked_originals: bool = False,
+    ) -> UUID:
+        """Asks for a package of an open case; the worker builds it. NotFound, CaseClosed.
+
+        Without `recordings` of what is the customer's own; others' only where they are named.
+        BadFields where none is left.
+        """
+        permissions.require_evidence(actor)
+        if language not in {"fi", "en"}:
+            raise BadFields(errors=[FieldError("language", "fi or en")])
+        taken = choosing.chosen(self.evidence_choices(actor, number), recordings)
+        with transaction(self.engine) as connection:
+            cases.require_open(connection, number, lock=True)
+            return packages.ask(
+                connection, actor, number=number, recordings=taken, language=language,
+                masked_originals=masked_originals, now=self.now(),
+            )  # fmt: skip
+
+    def evidence_of(self, actor: Actor, number: str) -> list[Package]:
+        """The packages of a case whose recordings the actor may all see, the newest at the top."""
+        permissions.require_evidence(actor)
+        with reading(self.engine) as connection:
+            cases.one(self.vault, connection, number)
+            found = packages.of_case(connection, number)
+        return [package for package in found if self._sees_package(actor, package)]
+
+    def open_evidence(self, actor: Actor, id: UUID, *, purpose: str | None) -> Opened:
+        """A package that is ready, for its complaint; the audit entry is committed first.
+
+        NotFound where it is over, a recording of it is gone or out of the actor's sight, or its
+        case is closed.
+        """
+        permissions.require_evidence(actor)
+        if purpose != Purpose.COMPLAINT.value:
+            raise PurposeRequired()
+        package = self._package(actor, id)
+        with reading(self.engine) as connection:
+            open_ = catalogue.is_open_case(connection, package.case_number)
+            rows = catalogue.get_many(connection, package.recordings)
+        if package.state != "ready" or not open_ or package.expires_at <= self.now():
+            raise NotFound()
+        try:
+            reader = packages.reader(self.vault, package, list(rows.values()))
+            length = reader.length
+        except (KeyDestroyed, KeyMissing, SealBroken):
+            raise NotFound() from None
+        with transaction(self.engine) as connection:
+            audit.append(
+                connection, at=self.now(), actor=actor, verb="open-evidence", purpose=purpose,
+                case=package.case_number, detail={"package": str(id)},
+            )  # fmt: skip
+        return Opened(
+            length=length,
+            media_type="application/zip",
+            etag=hashlib.sha256(f"evidence/{id}/{package.version}".encode()).hexdigest()[:32],
+            read=lambda start, stop: reader.read(start, stop),
+            file_name=package.file_name,
+        )
+
+    def end_evidence(self, actor: Actor, id: UUID) -> None:
+        """Ends a package before its days are over, in whatever state it is. NotFound."""
+        permissions.require_evidence(actor)
+        self._package(actor, id)
+        ending.end(self.vault, self.engine, id, reason="deleted", now=self.now(), actor=actor)
+
+    def build_evidence(self, *, worker: int, lock_class: int) -> bool:
+        """Builds the next package that was asked for; whether there was one. For the worker."""
+        means = building.Means(
+            vault=self.vault, engine=self.engine, days=self.config.evidence_days, now=self.now
+        )
+        return building.step(means, worker=worker, lock_class=lock_class)
+
+    def tidy_evidence(self) -> int:
+        """Ends packages whose days or recordings are over, and what a crash left; how many."""
+        return packages.tidy(self.vault, self.engine, now=self.now())
+
+    def _package(self, actor: Actor, id: UUID) -> Package:
+        with reading(self.engine) as connection:
+            package = packages.one(connection, id)
+        if package is None or not self._sees_package(actor, package):
+            raise NotFound()
+        return package
+
+    def _sees_package(self, actor: Actor, package: Package) -> bool:
+        """Whether every recording in it is there and may be seen by the actor for its case."""
+        with reading(self.engine) as connection:
+            rows = catalogue.get_many(connection, package.recordings)
+        return len(rows) == len(package.recordings) and all(
+            not row.restricted
+            and self._sees(actor, row, purpose=Purpose.COMPLAINT.value, case=package.case_number)
+            for row in rows.values()
+        )
 
     @property
     def _grace(self) -> timedelta:

@@ -16,9 +16,10 @@ PUBLIC = "public"  # reached by strangers
 SOMEBODY = "be somebody"
 SEARCH, READ, OPEN, INGEST = "search", "read", "open", "ingest"
 ERASE, CASES, EXPIRY, AUDIT, ADMIN = "erase", "cases", "expiry", "audit", "admin"
-VERIFY, HOLDS, DPO, PROOF, QUALITY, EXPORT = (
+REVIEW = "review"
+VERIFY, HOLDS, DPO, PROOF, QUALITY, EVIDENCE, EXPORT = (
     "verify contacts", "work with holds", "data protection", "prove expiry", "quality",
-    "export hits",
+    "make evidence packages", "export hits",
 )  # fmt: skip
 
 
@@ -48,7 +49,7 @@ def _doors(right: str, about: str = "", *endpoints: str, refusal: int = 403) -> 
 
 
 RECORDING, HOLD, CASE, VIEW, NOTE = "recording", "hold", "case", "view", "note"
-REFERENCE, SAMPLE = "reference", "sample"
+REFERENCE, SAMPLE, PACKAGE = "reference", "sample", "evidence package"
 
 PAGES = (
     *_doors(
@@ -96,14 +97,18 @@ PAGES = (
     *_doors(CASES, NOTE, "cases.remove_note"),
     *_doors(CASES, RECORDING, "cases.hold", "cases.take_out", "cases.add"),
     *_doors(CASES, VIEW, "cases.found"),
+    *_doors(EVIDENCE, CASE, "evidence.listing", "evidence.ask"),
+    *_doors(EVIDENCE, PACKAGE, "evidence.save", "evidence.remove"),
     *_doors(HOLDS, "", "holds.listing"),
     *_doors(HOLDS, HOLD, "holds.show", "holds.release", "holds.extend", "holds.hand_over"),
     *_doors(HOLDS, RECORDING, "holds.place"),
     *_doors(DPO, RECORDING, "holds.restrict", "holds.lift"),
+    *_doors(REVIEW, "", "reviews.listing"),
+    *_doors(REVIEW, RECORDING, "reviews.mend", "reviews.settle", "reviews.again"),
     *_doors(EXPIRY, "", "expiry.calendar", "expiry.month", "expiry.one_day"),
     *_doors(DPO, "", "expiry.certificate", refusal=404),
     *_doors(PROOF, "", "proof.form", "proof.prove"),
-    *_doors(ERASE, RECORDING, "proof.erase"),
+    *_doors(ERASE, RECORDING, "proof.erase", "proof.withdraw"),
     *_doors(AUDIT, "", "auditing.log", "auditing.narrowed"),
     *_doors(
         ADMIN, "", "admin.overview", "admin.create_person", "admin.new_link",
@@ -115,12 +120,15 @@ PAGES = (
 
 INTERFACE = (
     *_doors(PUBLIC, "", "api.openapi"),
-    *_doors(INGEST, "", "api.post_call", "api.post_email"),
+    *_doors(
+        INGEST, "", "api.post_call", "api.post_email", "api.post_vcon", "api.post_metadata"
+    ),
     *_doors(SEARCH, "", "api.list_recordings", "api.search"),
     *_doors(READ, RECORDING, "api.get_recording"),
-    *_doors(OPEN, RECORDING, "api.content", "api.rendition", "api.make_opening"),
+    *_doors(OPEN, RECORDING, "api.content", "api.rendition", "api.make_opening",
+            "api.recording_vcon"),
     *_doors(INGEST, RECORDING, "api.correct"),
-    *_doors(ERASE, RECORDING, "api.erase"),
+    *_doors(ERASE, RECORDING, "api.erase", "api.withdraw"),
     *_doors(CASES, "", "api.open_case"),
     *_doors(HOLDS, "", "api.list_cases", "api.list_holds"),
     *_doors(HOLDS, CASE, "api.get_case"),
@@ -129,6 +137,10 @@ INTERFACE = (
         "api.reopen",
     ),
     *_doors(CASES, RECORDING, "api.add_to_case"),
+    *_doors(EVIDENCE, CASE, "api.ask_evidence", "api.list_evidence", "api.case_vcon"),
+    *_doors(
+        EVIDENCE, PACKAGE, "api.get_evidence", "api.remove_evidence", "api.evidence_content"
+    ),
     *_doors(HOLDS, RECORDING, "api.place"),
     *_doors(HOLDS, HOLD, "api.release", "api.change"),
     *_doors(DPO, RECORDING, "api.restrict", "api.unrestrict"),

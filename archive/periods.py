@@ -16,6 +16,7 @@ from archive.erasure.housekeeping import (
     FORMER_TOKENS,
     UNUSED_SEARCHES,
 )
+from archive.legs import WAITS
 
 YEAR = "a year from the contact or its shorter rule, or until its holds end"
 GOOD = "as long as the archive"
@@ -50,6 +51,15 @@ TABLES = (
          "kind state object_key object_version envelope_key index_month error_code"),
     Kept("rendition", "playback, waveform: where they lie", YEAR, "with its recording",
          plain="name object_key object_version media_type"),
+    Kept("call_leg", "which recordings belong to one call", YEAR, "with its recording",
+         {"call": "the source's id of the call, as a keyed digest"}),
+    Kept("review", "why somebody should look at a recording: words like undecodable", YEAR,
+         "with its recording", {"settled_by": "a user's id"}, "reason"),
+    Kept("awaiting", "metadata that came before their recording", f"{WAITS.days} days, or until it "
+         "comes", "the nightly run destroys the key of that day, and deletes the row",
+         {"sealed": "the metadata, sealed under a key of its own",
+          "wrapped_key": "that key, wrapped under the day's",
+          "name others": "the source's references, as keyed digests"}, "source"),
     Kept("hold", "what outlives its year, and why", "until released and the days of grace are over",
          "the nightly run deletes row, envelope and key",
          {"terms": "the reason, sealed under the recording's key",
@@ -66,6 +76,14 @@ TABLES = (
          "the key of the case is destroyed, the rows deleted; or with the recording",
          {"sealed": "what was noted, sealed under the case's or the recording's key",
           "by": "a user's id"}, "case_number kind"),
+    Kept("evidence", "evidence packages of complaint cases: what is being built, where it lies",
+         "ARCHIVE_EVIDENCE_DAYS, or as long as the first of its recordings that goes",
+         "the worker deletes row, object and key",
+         {"asked_by": "a user's id",
+          "wrapped_key": "a package's key; opens with its own and its recordings' alone"},
+         "case_number state language object_key object_version reason"),
+    Kept("evidence_recording", "which recordings are in a package", "as long as the package",
+         "deleted with it"),
     Kept("verification", "what verifying a contact came to",
          "a year, or as long as the recording it is about",
          "the key of the day is destroyed and the nightly run deletes the row; or with the "
@@ -83,6 +101,12 @@ TABLES = (
          "the worker deletes the row", plain="kind key case_number"),
     Kept("outgoing_mail", "mails on their way, without an address", "until sent, 5 days at most",
          "the worker deletes the row", plain="subject body error_code"),
+    Kept("alert", "what somebody was told of: a name, and a source or part",
+         f"{COUNTS.days} days after it was over", "the nightly run deletes the row",
+         plain="name of"),
+    Kept("alert_message", "messages on their way to the channels of alerts",
+         "until heard, 5 days at most", "the worker deletes the row",
+         {"channel": "of a mail its address, as the settings name it"}, "name of error_code"),
     Kept("erased_reference", "what was erased early is not stored again",
          "until its year would have been over", "the nightly run deletes the row",
          {"reference": "the source's reference, as a keyed digest"}),
@@ -141,6 +165,9 @@ TABLES = (
 OBJECTS = (
     Kept("recordings/", "sealed originals, renditions, later envelopes, envelopes of holds", YEAR,
          "the nightly run deletes every version"),
+    Kept("evidence/", "sealed evidence packages of complaint cases",
+         "ARCHIVE_EVIDENCE_DAYS, or as long as the first of its recordings that goes",
+         "the worker deletes every version; with a recording, the run that destroys that"),
     Kept("audit/", "signed heads of the audit log: numbers and hashes", GOOD,
          "never: it is the proof"),
     Kept("certificates/", "certificates and lists of random ids", GOOD, "never: it is the proof"),
@@ -155,6 +182,8 @@ KEYS = (
          "the nightly run destroys it; a tombstone with case and random id stays"),
     Kept("case", "a key for each case", "ARCHIVE_CASE_DAYS after it was closed",
          "the worker destroys it; a tombstone with the number stays"),
+    Kept("evidence", "a key for each evidence package", "as long as the package",
+         "the worker, or the run that destroys a recording of it; a tombstone with its id stays"),
     Kept("index", "a key for each month of the index, new at each rewriting", "until rewritten",
          "the run that rewrites the month destroys the old one"),
     Kept("installation", "signing, references, pages", GOOD, "never"),

@@ -46,13 +46,13 @@ _TABLE = (
     Group(
         # Works inside complaint cases: opens nothing outside one, so no other purpose.
         name="complaints",
-        scopes=_READING | {Scope.CASES, Scope.EXPIRY},
+        scopes=_READING | {Scope.CASES, Scope.EXPIRY, Scope.REVIEW},
         purposes=frozenset({Purpose.COMPLAINT}),
     ),
     Group(
         # Answers data subjects and authorities, and erases at their request (GDPR 15-18).
         name="dpo",
-        scopes=_READING | {Scope.ERASE, Scope.EXPIRY, Scope.AUDIT},
+        scopes=_READING | {Scope.ERASE, Scope.EXPIRY, Scope.AUDIT, Scope.REVIEW, Scope.UNMASKED},
         purposes=frozenset({Purpose.ACCESS_REQUEST, Purpose.AUTHORITY}),
     ),
     Group(
@@ -159,6 +159,15 @@ def is_dpo(actor: Actor) -> bool:
     return actor.kind == "person" and actor.group == DPO
 
 
+def may_hear_all(actor: Actor, *, masked: bool, original: bool) -> bool:
+    """Whether the actor may have this part of a recording: of a `masked` one not its original.
+
+    What the sender paused or silenced (card numbers and the like) is in the original alone, which
+    takes a right above listening.
+    """
+    return not (masked and original) or may(actor, Scope.UNMASKED)
+
+
 def require_dpo(actor: Actor, verb: str) -> None:
     """Nothing if the actor is of data protection, else Forbidden naming the verb."""
     if not is_dpo(actor):
@@ -189,6 +198,17 @@ def require_holds(actor: Actor) -> None:
     """Nothing if the actor works with holds, else Forbidden."""
     if not may_know_holds(actor):
         raise Forbidden(verb="hold")
+
+
+def may_make_evidence(actor: Actor) -> bool:
+    """Whether the actor makes and saves evidence packages: opens recordings for complaint cases."""
+    return {Scope.CASES, Scope.OPEN} <= actor.scopes and Purpose.COMPLAINT in actor.purposes
+
+
+def require_evidence(actor: Actor) -> None:
+    """Nothing if the actor makes and saves evidence packages, else Forbidden."""
+    if not may_make_evidence(actor):
+        raise Forbidden(verb="evidence")
 
 
 def may_export(actor: Actor) -> bool:
@@ -262,4 +282,5 @@ RIGHTS: dict[str, Callable[[Actor], bool]] = {
     "work with holds": may_know_holds,
     "data protection": is_dpo,
     "prove expiry": may_prove,
+    "make evidence packages": may_make_evidence,
 }

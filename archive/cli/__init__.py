@@ -6,9 +6,11 @@ Thin: every rule lives elsewhere.
 from __future__ import annotations
 
 from archive.cli import (
+    alerts,
     audit,
     backups,
     cases,
+    evidence,
     expiry,
     holds,
     keys,
@@ -31,10 +33,12 @@ COMMANDS = (
     retention,
     holds,
     cases,
+    evidence,
     keys,
     backups,
     audit,
     upkeep,
+    alerts,
 )
 
 __all__ = ["COMMANDS", "cli", "main"]

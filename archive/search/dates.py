@@ -320,7 +320,8 @@ def _number(word: str | None) -> int:
 
 
 def _numeric(match: re.Match[str], today: date, not_before: date | None) -> Days | None:
-    return _dated(int(match[1]), int(match[2]), match[3], today, not_before)
+    year = next((group for group in match.groups()[2:] if group), None)
+    return _dated(int(match[1]), int(match[2]), year, today, not_before)
 
 
 def _iso(match: re.Match[str], today: date, _: date | None) -> Days:
@@ -435,7 +436,8 @@ _FORMS = _forms(
     (rf"(?:viimeisen|kuluneen) (?P<count>\0)?(?P<unit>{_UNIT})(?: aikana| ajalta)?", _lately),
     (r"(\d{4})-(\d\d)-(\d\d)", _iso),
     (
-        r"(?:(?:ma|ti|ke|to|pe|la|su)\.? )?(\d{1,2})\.\s?(\d{1,2})\.(?:\s?((?:19|20)\d\d)(?!\d|-\d{5})|(\d\d)\b)?",
+        r"(?:(?:ma|ti|ke|to|pe|la|su)\.? )?(\d{1,2})\.\s?(\d{1,2})\."
+        r"(?:\s?((?:19|20)\d\d)(?!\d|-\d{5})|(\d\d)\b)?",
         _numeric,
     ),
     (r"(\d{1,2})/(\d{1,2})/((?:19|20)\d\d)", _numeric),
