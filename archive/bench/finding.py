@@ -413,11 +413,11 @@ class Result:
 
     @property
     def sealing(self) -> float | None:
-        """p95 sealed ÷ p95 unsealed - 1, the worst kind; None where that was not measured."""
+        """p95 sealed ÷ p95 unsealed - 1, the worst of GOALS; None where it was not measured."""
         found = [
             p95(each.own) / p95(each.others["unsealed"])
             for each in self.questions
-            if "unsealed" in each.others
+            if "unsealed" in each.others and each.kind in GOALS
         ]
         return max(found) - 1 if found else None
 

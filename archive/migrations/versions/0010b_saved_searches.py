@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0012b"
-down_revision = "0012"
+revision = "0010b"
+down_revision = "0010a"
 
 UP = """
 create table saved_search (
