@@ -559,7 +559,7 @@ def indexing(rounds: int, *, contacts: int = CONTACTS) -> Figure:
 def search(contacts: int, engines: Sequence[str], *, as_json: bool) -> None:
     """Every kind of question on each engine, printed."""
     for engine in engines:
-        found = result_of_search(contacts, engine, _say).detail()
+        found = result_of_search(contacts, engine, _say, True).detail()
         if as_json:
             click.echo(json.dumps({"id": f"search-{engine}", **found}))
             continue
