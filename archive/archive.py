@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Engine
 
@@ -65,8 +65,12 @@ from archive.errors import (
     KeyMissing,
     NotFound,
     PurposeRequired,
+    SealBroken,
     SourceMismatch,
 )
+from archive.evidence import building, choosing, ending, exporting, packages
+from archive.evidence.choosing import Choice
+from archive.evidence.packages import Package
 from archive.formats import mail
 from archive.keys import KeysDirectory
 from archive.model import (
@@ -1234,6 +1238,155 @@ class Archive:
                 continue  # erased, restricted or held meanwhile
             held += 1
         return held
+
+    # -- vCon ------------------------------------------------------------------------
+
+    def vcon_of(
+        self, actor: Actor, id: UUID, *, purpose: str | None, case: str | None = None
+    ) -> bytes:
+        """A recording as a signed vCon; permissions and audit entry as of opening it."""
+        permissions.require(actor, Scope.OPEN)
+        recording = self._visible(actor, id, purpose=purpose, case=case)
+        checked = self._purpose(actor, recording, purpose, case)
+        with transaction(self.engine) as connection:
+            self._note_opening(connection, actor, id, checked, case, {"rendition": "vcon"})
+        return self._vcon(id, [recording], subject=None)
+
+    def case_vcon(self, actor: Actor, number: str, *, purpose: str | None) -> bytes:
+        """What of an open case is the customer's own, as one signed vCon; each is an opening.
+
+        NotFound, CaseClosed, BadFields where nothing is left.
+        """
+        permissions.require_evidence(actor)
+        if purpose != Purpose.COMPLAINT.value:
+            raise PurposeRequired()
+        file = self.case_file(actor, number)
+        found = choosing.choices(file, customer_pattern=self.config.customer_pattern)
+        with transaction(self.engine) as connection:
+            cases.require_open(connection, number)
+            rows = catalogue.get_many(connection, choosing.chosen(found, None))
+            for id in rows:
+                detail = {"rendition": "vcon"}
+                self._note_opening(connection, actor, id, Purpose.COMPLAINT, number, detail)
+        inside = sorted(rows.values(), key=lambda r: (r.occurred_at, r.id))
+        about = file.case.about
+        return self._vcon(uuid4(), inside, subject=about.subject if about else None)
+
+    def _vcon(self, id: UUID, recordings: Sequence[Recording], *, subject: str | None) -> bytes:
+        try:
+            return exporting.signed(
+                self.vault, self.engine, id, recordings, subject=subject, now=self.now()
+            )
+        except (KeyDestroyed, KeyMissing):
+            raise NotFound() from None
+
+    # -- evidence packages -----------------------------------------------------------
+
+    def evidence_choices(self, actor: Actor, number: str) -> tuple[Choice, ...]:
+        """What of the case may go into a package, and which of it is the customer's own."""
+        permissions.require_evidence(actor)
+        file = self.case_file(actor, number)
+        return choosing.choices(file, customer_pattern=self.config.customer_pattern)
+
+    def ask_evidence(
+        self,
+        actor: Actor,
+        number: str,
+        *,
+        recordings: Iterable[UUID] | None = None,
+        language: str = "fi",
+        masked_originals: bool = False,
+    ) -> UUID:
+        """Asks for a package of an open case; the worker builds it. NotFound, CaseClosed.
+
+        Without `recordings` of what is the customer's own; others' only where they are named.
+        BadFields where none is left.
+        """
+        permissions.require_evidence(actor)
+        if language not in {"fi", "en"}:
+            raise BadFields(errors=[FieldError("language", "fi or en")])
+        taken = choosing.chosen(self.evidence_choices(actor, number), recordings)
+        with transaction(self.engine) as connection:
+            cases.require_open(connection, number, lock=True)
+            return packages.ask(
+                connection, actor, number=number, recordings=taken, language=language,
+                masked_originals=masked_originals, now=self.now(),
+            )  # fmt: skip
+
+    def evidence_of(self, actor: Actor, number: str) -> list[Package]:
+        """The packages of a case whose recordings the actor may all see, the newest at the top."""
+        permissions.require_evidence(actor)
+        with reading(self.engine) as connection:
+            cases.one(self.vault, connection, number)
+            found = packages.of_case(connection, number)
+        return [package for package in found if self._sees_package(actor, package)]
+
+    def open_evidence(self, actor: Actor, id: UUID, *, purpose: str | None) -> Opened:
+        """A package that is ready, for its complaint; the audit entry is committed first.
+
+        NotFound where it is over, a recording of it is gone or out of the actor's sight, or its
+        case is closed.
+        """
+        permissions.require_evidence(actor)
+        if purpose != Purpose.COMPLAINT.value:
+            raise PurposeRequired()
+        package = self._package(actor, id)
+        with reading(self.engine) as connection:
+            open_ = catalogue.is_open_case(connection, package.case_number)
+            rows = catalogue.get_many(connection, package.recordings)
+        if package.state != "ready" or not open_ or package.expires_at <= self.now():
+            raise NotFound()
+        try:
+            reader = packages.reader(self.vault, package, list(rows.values()))
+            length = reader.length
+        except (KeyDestroyed, KeyMissing, SealBroken):
+            raise NotFound() from None
+        with transaction(self.engine) as connection:
+            audit.append(
+                connection, at=self.now(), actor=actor, verb="open-evidence", purpose=purpose,
+                case=package.case_number, detail={"package": str(id)},
+            )  # fmt: skip
+        return Opened(
+            length=length,
+            media_type="application/zip",
+            etag=hashlib.sha256(f"evidence/{id}/{package.version}".encode()).hexdigest()[:32],
+            read=lambda start, stop: reader.read(start, stop),
+            file_name=package.file_name,
+        )
+
+    def end_evidence(self, actor: Actor, id: UUID) -> None:
+        """Ends a package before its days are over, in whatever state it is. NotFound."""
+        permissions.require_evidence(actor)
+        self._package(actor, id)
+        ending.end(self.vault, self.engine, id, reason="deleted", now=self.now(), actor=actor)
+
+    def build_evidence(self, *, worker: int, lock_class: int) -> bool:
+        """Builds the next package that was asked for; whether there was one. For the worker."""
+        means = building.Means(
+            vault=self.vault, engine=self.engine, days=self.config.evidence_days, now=self.now
+        )
+        return building.step(means, worker=worker, lock_class=lock_class)
+
+    def tidy_evidence(self) -> int:
+        """Ends packages whose days or recordings are over, and what a crash left; how many."""
+        return packages.tidy(self.vault, self.engine, now=self.now())
+
+    def _package(self, actor: Actor, id: UUID) -> Package:
+        with reading(self.engine) as connection:
+            package = packages.one(connection, id)
+        if package is None or not self._sees_package(actor, package):
+            raise NotFound()
+        return package
+
+    def _sees_package(self, actor: Actor, package: Package) -> bool:
+        """Whether every recording in it is there and may be seen by the actor for its case."""
+        with reading(self.engine) as connection:
+            rows = catalogue.get_many(connection, package.recordings)
+        return len(rows) == len(package.recordings) and all(
+            not row.restricted
+            and self._sees(actor, row, purpose=Purpose.COMPLAINT.value, case=package.case_number)
+            for row in rows.values()
+        )
 
     @property
     def _grace(self) -> timedelta:

@@ -17,8 +17,9 @@ SOMEBODY = "be somebody"
 SEARCH, READ, OPEN, INGEST = "search", "read", "open", "ingest"
 ERASE, CASES, EXPIRY, AUDIT, ADMIN = "erase", "cases", "expiry", "audit", "admin"
 REVIEW = "review"
-VERIFY, HOLDS, DPO, PROOF = (
-    "verify contacts", "work with holds", "data protection", "prove expiry"
+VERIFY, HOLDS, DPO, PROOF, QUALITY, EVIDENCE = (
+    "verify contacts", "work with holds", "data protection", "prove expiry", "quality",
+    "make evidence packages",
 )  # fmt: skip
 
 
@@ -48,6 +49,7 @@ def _doors(right: str, about: str = "", *endpoints: str, refusal: int = 403) -> 
 
 
 RECORDING, HOLD, CASE, VIEW, NOTE = "recording", "hold", "case", "view", "note"
+REFERENCE, SAMPLE, PACKAGE = "reference", "sample", "evidence package"
 
 PAGES = (
     *_doors(
@@ -59,13 +61,24 @@ PAGES = (
         "notices.listing", "notices.seen", "notices.address",
     ),
     *_doors(VERIFY, "", "verify.form", "verify.look_up"),
-    *_doors(VERIFY, VIEW, "verify.contacts"),
+    *_doors(
+        VERIFY, VIEW, "verify.contacts", "verify.narrow", "timeline.line", "timeline.add",
+        "outcomes.not_found",
+    ),
+    *_doors(VERIFY, RECORDING, "outcomes.record"),
+    *_doors(READ, REFERENCE, "outcomes.one"),
+    *_doors(VERIFY, REFERENCE, "outcomes.undo"),
+    *_doors(QUALITY, "", "quality.overview", "quality.draw", "quality.put_scorecard"),
+    *_doors(
+        QUALITY, SAMPLE, "quality.sample", "quality.call", "quality.open_player", "quality.peaks",
+        "quality.score",
+    ),
     *_doors(SEARCH, "", "search.form", "search.ask"),
     *_doors(SEARCH, VIEW, "search.results", "search.edit", "recording.walk"),
     *_doors(READ, RECORDING, "recording.page", "recording.peaks", "recording.state_purpose"),
     *_doors(
         OPEN, RECORDING, "recording.open_player", "recording.email_frame",
-        "recording.attachment", "recording.original",
+        "recording.attachment", "recording.original", "recording.source",
     ),
     *_doors(HOLDS, "", "cases.listing"),
     *_doors(HOLDS, CASE, "cases.one"),
@@ -78,6 +91,8 @@ PAGES = (
     *_doors(CASES, NOTE, "cases.remove_note"),
     *_doors(CASES, RECORDING, "cases.hold", "cases.take_out", "cases.add"),
     *_doors(CASES, VIEW, "cases.found"),
+    *_doors(EVIDENCE, CASE, "evidence.listing", "evidence.ask"),
+    *_doors(EVIDENCE, PACKAGE, "evidence.save", "evidence.remove"),
     *_doors(HOLDS, "", "holds.listing"),
     *_doors(HOLDS, HOLD, "holds.show", "holds.release", "holds.extend", "holds.hand_over"),
     *_doors(HOLDS, RECORDING, "holds.place"),
@@ -99,10 +114,11 @@ PAGES = (
 
 INTERFACE = (
     *_doors(PUBLIC, "", "api.openapi"),
-    *_doors(INGEST, "", "api.post_call", "api.post_email", "api.post_metadata"),
+    *_doors(INGEST, "", "api.post_call", "api.post_email", "api.post_metadata", "api.post_vcon"),
     *_doors(SEARCH, "", "api.list_recordings", "api.search"),
     *_doors(READ, RECORDING, "api.get_recording"),
-    *_doors(OPEN, RECORDING, "api.content", "api.rendition", "api.make_opening"),
+    *_doors(OPEN, RECORDING, "api.content", "api.rendition", "api.make_opening",
+            "api.recording_vcon"),
     *_doors(INGEST, RECORDING, "api.correct"),
     *_doors(ERASE, RECORDING, "api.erase"),
     *_doors(CASES, "", "api.open_case"),
@@ -113,6 +129,10 @@ INTERFACE = (
         "api.reopen",
     ),
     *_doors(CASES, RECORDING, "api.add_to_case"),
+    *_doors(EVIDENCE, CASE, "api.ask_evidence", "api.list_evidence", "api.case_vcon"),
+    *_doors(
+        EVIDENCE, PACKAGE, "api.get_evidence", "api.remove_evidence", "api.evidence_content"
+    ),
     *_doors(HOLDS, RECORDING, "api.place"),
     *_doors(HOLDS, HOLD, "api.release", "api.change"),
     *_doors(DPO, RECORDING, "api.restrict", "api.unrestrict"),

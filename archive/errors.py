@@ -148,6 +148,13 @@ class TooLarge(ArchiveError):
     exit_code = 17
 
 
+class FetchRefused(ArchiveError):
+    """The content that a vCon points to was not fetched: {reason}."""
+
+    status = 422
+    exit_code = 71
+
+
 class RecordingHeld(ArchiveError):
     """Recording {id} is under a legal hold and cannot be erased."""
 

@@ -55,6 +55,7 @@ class Scope(StrEnum):
     ERASE = "erase"  # "private call" and early erasure
     CASES = "cases"  # complaint cases
     EXPIRY = "expiry"  # the expiry page
+    QUALITY = "quality"  # samples of calls without who is in them, scorecards: never a search
     AUDIT = "audit"  # the audit log: never a recording
     ADMIN = "admin"  # people, tokens, sources, health: never a recording
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -27,6 +27,7 @@ from archive.auth import People
 from archive.doors import DOORS, Door
 from archive.errors import Forbidden, NotFound
 from archive.model import Actor, Purpose, Scope
+from archive.qualitydesk import QualityDesk
 from archive.web import gate
 from archive.web import kept as keeping
 from archive.web.kept import Kept
@@ -40,6 +41,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 STATE = (  # what a refusal must not change; the log, and when a session was seen, apart
     "person", "machine_token", "hold", "complaint_case", "case_recording", "case_note", "recording",
     "opening", "allowed_line", "erasure", "kept_view", "notice", "second_factor", "recovery_code",
+    "verification", "scorecard", "quality_sample", "quality_score", "evidence",
 )  # fmt: skip
 _numbers = itertools.count(1)
 
@@ -56,6 +58,10 @@ class Objects:
     person: str = ""
     machine: str = ""
     opening: str = ""
+    reference: str = "V-2222-2222"
+    sample: str = "00000000-0000-4000-8000-000000000000"
+    card: str = ""
+    package: str = ""
 
 
 @dataclass
@@ -102,12 +108,32 @@ class World:
         noter = by if Scope.CASES in by.scopes else OPERATOR
         note = archive.note_in_case(noter, number, "noted")
         made = Objects(id=id, number=number, hold=hold, note=str(note))
+        made.package = str(archive.ask_evidence(OPERATOR, number, recordings=[UUID(id)]))
         if by.kind == "person":
             made.token = self.listed(by, "search", made)
+        verifying = frozenset({Purpose.VERIFICATION})
+        verifier = by if verifying <= by.purposes else replace(OPERATOR, purposes=verifying)
+        made.reference = archive.record_verification(verifier, UUID(id), outcome="confirmed")
+        if Scope.QUALITY in by.scopes:
+            made.sample, made.card = self.sampled(by, id)
         made.person = str(self.people.create(f"spare-{next(_numbers)}", "complaints", None))
         self.people.create_token(f"spare-{next(_numbers)}", scopes=[Scope.SEARCH])
         made.machine = str(max(self.people.tokens(), key=lambda t: (not t.revoked_at, t.name)).id)
         return made
+
+    def sampled(self, by: Actor, id: str) -> tuple[str, str]:
+        """A sample of `by`'s with the recording in it, and a scorecard of one criterion."""
+        card = QualityDesk(self.archive).put_scorecard(by, name="card", criteria="1")
+        sample = str(uuid4())
+        with self.archive.engine.begin() as connection:
+            connection.execute(
+                text("insert into quality_sample values (:s, 'viat', :d, :d, :by, :now)"),
+                {"s": sample, "d": self.clock().date(), "by": by.id, "now": self.clock()},
+            )
+            connection.execute(
+                text("insert into quality_pick values (:s, 1, :id)"), {"s": sample, "id": UUID(id)}
+            )
+        return sample, str(card)
 
     def listed(self, by: Actor, desk: str, of: Objects) -> str:
         """The token of a list of `by`'s with the recording on it, for a purpose of theirs."""
@@ -159,7 +185,7 @@ ENDING = {  # each gets everything of its own
     "login.log_out", "proof.erase", "cases.close", "cases.refuse", "cases.reopen", "cases.take_out",
     "cases.remove_note", "cases.hold", "holds.release", "holds.restrict", "holds.lift",
     "holds.place", "admin.disable_person", "admin.revoke_token", "cases.hand_over",
-    "holds.hand_over", "cases.add",
+    "holds.hand_over", "cases.add", "outcomes.undo", "evidence.remove", "api.remove_evidence",
     "api.erase", "api.close_case", "api.reopen", "api.release", "api.restrict", "api.unrestrict",
     "api.place", "api.hand_over",
 }  # fmt: skip
@@ -177,13 +203,18 @@ def address(app: Flask, rule: Rule, of: Objects) -> str:
         "id": of.id, "number": of.number, "hold": of.hold, "note": of.note, "token": of.token,
         "run": str(uuid4()), "name": "original", "index": 0, "end": "first", "month": "2026-11",
         "day": "2026-11-24", "filename": "app.css",
+        "reference": of.reference, "place": 1,
     }  # fmt: skip
+    if rule.rule.startswith("/quality/samples"):
+        about["id"] = of.sample
     if rule.rule.startswith("/walk/"):
         about["number"] = 0
     if rule.rule.startswith("/admin/people"):
         about["id"] = of.person
     if rule.rule.startswith("/admin/tokens"):
         about["id"] = of.machine
+    if "/evidence/" in rule.rule:
+        about["id"] = of.package or str(uuid4())
     if rule.endpoint == "opening":
         about["token"] = of.opening
     given = {name: UUID(value) if name in {"id", "hold", "note", "run"} else value
@@ -221,7 +252,8 @@ def fields(world: World, actor: Actor, rule: Rule, of: Objects) -> dict[str, Any
         "customer": "100234567", "purpose": str(min(actor.purposes, default="")),
         "language": "en", "group": "complaints", "name": f"made-{next(_numbers)}",
         "scope": "search", "source": "another", "line": "viat", "email": "", "lines": "",
-        "new": "sähköä riittää 2027",
+        "new": "sähköä riittää 2027", "outcome": "confirmed", "when": "24.11.2026", "size": "5",
+        "card": of.card, "criteria": "1", "p0": "4", "note": "noted",
     }  # fmt: skip
     if not given["purpose"]:
         del given["purpose"]
@@ -243,7 +275,9 @@ def fields(world: World, actor: Actor, rule: Rule, of: Objects) -> dict[str, Any
 
 def prepare(world: World, rule: Rule, actor: Actor, shared: Objects) -> Objects:
     """What the door is about, of its own where it ends something."""
-    desk = {"verify.contacts": "verify", "cases.found": "case"}.get(rule.endpoint)
+    desk = {"verify.contacts": "verify", "cases.found": "case", "verify.narrow": "verify",
+            "timeline.line": "verify", "timeline.add": "verify", "outcomes.not_found": "verify",
+            }.get(rule.endpoint)  # fmt: skip
     if desk:
         task = Objects(**{**shared.__dict__, "token": ""})
         task.token = keeping.keep(
@@ -313,7 +347,8 @@ def _unlisted(world: World) -> str:
 
 MAY_LACK = {  # there is none for everybody: a waveform of what is no call, a run that never was
     "recording.peaks", "recording.attachment", "expiry.certificate", "recording.open_player",
-    "holds.lift", "api.unrestrict", "api.rendition", "api.make_opening",
+    "recording.source", "holds.lift", "api.unrestrict", "api.rendition", "api.make_opening",
+    "evidence.save", "api.evidence_content",
 }  # fmt: skip
 
 
@@ -349,6 +384,10 @@ def knock(world: World, machine: Machine, rule: Rule, of: Objects, *, filled: bo
         return post_call(machine, metadata(world.clock, source_ref=f"d{next(_numbers)}"))
     if rule.endpoint == "api.post_email":
         return post_email(machine, mail(subject=f"d{next(_numbers)}", text="x"))
+    if rule.endpoint == "api.post_vcon":
+        where = f"{path}?source=pbx&line=viat"
+        told = {"uuid": f"d{next(_numbers)}", "parties": [], "dialog": []}
+        return machine.client.post(where, headers=machine.headers, json=told)
     body = BODIES.get(rule.endpoint, {}) if filled else {}
     if callable(body):
         body = body(world, of)

@@ -57,6 +57,7 @@ def ingest(
                     "known": summary.known,
                     "told": summary.told,
                     "refused": [{"path": p, "reason": r} for p, r in summary.refused],
+                    "not_taken": [{"path": p, "what": w} for p, w in summary.left],
                 }
             )
         )
@@ -67,6 +68,8 @@ def ingest(
         )
         for path, reason in summary.refused:
             click.echo(f"  {path}: {reason}")
+        for path, what in summary.left:
+            click.echo(f"  {path}: not taken over: {what}")
     sys.exit(0 if summary.complete else 3)
 
 

@@ -19,8 +19,9 @@ from typing import Any
 from archive import retention
 from archive.archive import Archive, Receipt
 from archive.errors import ArchiveError
+from archive.formats import vcon_read
 from archive.model import Actor, Kind
-from archive.sources import cdr, cdr_files, pbx_names
+from archive.sources import cdr, cdr_files, pbx_names, vcons
 from archive.sources.cdr_files import CdrFiles
 
 HEAD_BYTES = 64 * 1024
@@ -116,6 +117,7 @@ class Summary:
     known: int = 0
     told: int = 0  # legs that CDR files told of
     refused: list[tuple[str, str]] = field(default_factory=list)  # (path, reason)
+    left: list[tuple[str, str]] = field(default_factory=list)  # (path, part of it not taken over)
 
     @property
     def complete(self) -> bool:
@@ -158,6 +160,9 @@ def ingest(
             if cdr_files.is_cdr(path):
                 summary.told += told.deliver(path)
                 continue
+            if _is_vcon(path, options):
+                _take_vcon(archive, actor, path, options, summary)
+                continue
             for item in items(path, options, now=archive.now()):
                 receipt = deliver(archive, actor, item)
                 summary.new += receipt.created
@@ -174,6 +179,25 @@ def ingest(
         finally:
             progress(path)
     return summary
+
+
+def _is_vcon(path: Path, options: Options) -> bool:
+    with path.open("rb") as file:
+        return options.kind is None and vcon_read.looks_like(path.name, file.read(HEAD_BYTES))
+
+
+def _take_vcon(
+    archive: Archive, actor: Actor, path: Path, options: Options, summary: Summary
+) -> None:
+    if path.stat().st_size > vcon_read.MOST_BYTES:
+        raise NotARecordingError(f"a vCon of more than {vcon_read.MOST_BYTES} bytes")
+    given = vcons.Options(source=options.source, line=options.line, direction=options.direction)
+    taken = vcons.take(archive, actor, path.read_bytes(), given)
+    summary.new += sum(receipt.created for receipt in taken.receipts.values())
+    summary.known += sum(not receipt.created for receipt in taken.receipts.values())
+    for index, error in taken.refused.items():
+        summary.refused.append((f"{path} dialog[{index}]", error.message))
+    summary.left += [(str(path), what) for what in taken.left]
 
 
 class NotARecordingError(Exception):

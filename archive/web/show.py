@@ -95,6 +95,11 @@ def count(n: int, *, language: str) -> str:
     return format_decimal(n, locale=language)
 
 
+def mean(value: float, *, language: str) -> str:
+    """A mean with one decimal: "3,7", "3.7"."""
+    return format_decimal(value, format="0.0", locale=language)
+
+
 def month(name: str, *, language: str) -> str:
     """A month "2026-11": "marraskuu 2026", "November 2026"."""
     return format_date(date.fromisoformat(f"{name}-01"), "LLLL y", locale=language)
@@ -184,6 +189,7 @@ def install(app: Flask) -> None:
         "month_name": month_name,
         "month_short": month_short,
         "count": count,
+        "mean": mean,
         "weekdays": weekdays,
     }
     for name, show in spoken.items():

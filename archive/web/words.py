@@ -20,6 +20,7 @@ GROUPS = {
     "customer-service": _("Customer service"),
     "complaints": _("Complaint handling"),
     "dpo": _("Data protection"),
+    "quality-lead": _("Quality of service"),
     "auditor": _("Audit"),
     "admin": _("Administration"),
 }
@@ -33,6 +34,7 @@ SCOPES = {
     "erase": _("Erase"),
     "cases": _("Complaint cases"),
     "expiry": _("Expiry"),
+    "quality": _("Develop the service"),
     "audit": _("Read the audit log"),
     "admin": _("Administer"),
 }
@@ -130,8 +132,17 @@ VERBS = {
     "allow-line": _("Allowed a source a line"),
     "disallow-line": _("Took a line from a source"),
     "unrestrict-source": _("Lifted a source's restriction"),
+    "read-case": _("Complaint case read"),
+    "ask-evidence": _("Asked for an evidence package"),
+    "put-in-evidence": _("Put into an evidence package"),
+    "make-evidence": _("Evidence package made"),
+    "open-evidence": _("Evidence package saved"),
+    "end-evidence": _("Evidence package removed"),
     "read-audit": _("Read the audit log"),
     "read-conversation": _("Read a conversation's list"),
+    "draw-sample": _("Drew a sample of calls"),
+    "score-call": _("Scored a call"),
+    "put-scorecard": _("Changed a scorecard"),
     "record-verification": _("Recorded the outcome of a verification"),
     "undo-verification": _("Took a verification back"),
 }
