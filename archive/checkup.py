@@ -42,7 +42,7 @@ def look(assembly: Assembly) -> list[Finding]:
     findings = list(_parts(assembly))
     if not any(f.bad for f in findings):
         findings += [database_role(assembly.engine), *_work(assembly), *_mails(assembly)]
-        findings += [*_object_lock(assembly), *_papers(), *_alerts(assembly)]
+        findings += [*_alerts(assembly), *_object_lock(assembly), *_papers()]
     return [*findings, *_keys(assembly), *_backups(assembly), *_machine(assembly)]
 
 
@@ -121,6 +121,14 @@ def _mails(assembly: Assembly) -> Iterator[Finding]:
         yield Finding("BAD", f"{waiting} mails wait ({code})", "Look at ARCHIVE_SMTP_URL.")
 
 
+def _papers() -> Iterator[Finding]:
+    if not pdf.is_available():
+        yield Finding(
+            "note", "evidence packages are made without a PDF",
+            f"apt-get install {pdf.LIBRARIES}",
+        )  # fmt: skip
+
+
 def _alerts(assembly: Assembly) -> Iterator[Finding]:
     try:
         channels = alertchannels.channels_of(assembly.config, now=utc_now)
@@ -138,14 +146,6 @@ def _alerts(assembly: Assembly) -> Iterator[Finding]:
         )
     elif waiting and code:
         yield Finding("BAD", f"{waiting} messages of alerts wait ({code})", "archive alert test")
-
-
-def _papers() -> Iterator[Finding]:
-    if not pdf.is_available():
-        yield Finding(
-            "note", "evidence packages are made without a PDF",
-            f"apt-get install {pdf.LIBRARIES}",
-        )  # fmt: skip
 
 
 def _object_lock(assembly: Assembly) -> Iterator[Finding]:

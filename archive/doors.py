@@ -108,7 +108,7 @@ PAGES = (
     *_doors(EXPIRY, "", "expiry.calendar", "expiry.month", "expiry.one_day"),
     *_doors(DPO, "", "expiry.certificate", refusal=404),
     *_doors(PROOF, "", "proof.form", "proof.prove"),
-    *_doors(ERASE, RECORDING, "proof.erase"),
+    *_doors(ERASE, RECORDING, "proof.erase", "proof.withdraw"),
     *_doors(AUDIT, "", "auditing.log", "auditing.narrowed"),
     *_doors(
         ADMIN, "", "admin.overview", "admin.create_person", "admin.new_link",
@@ -120,13 +120,15 @@ PAGES = (
 
 INTERFACE = (
     *_doors(PUBLIC, "", "api.openapi"),
-    *_doors(INGEST, "", "api.post_call", "api.post_email", "api.post_metadata", "api.post_vcon"),
+    *_doors(
+        INGEST, "", "api.post_call", "api.post_email", "api.post_vcon", "api.post_metadata"
+    ),
     *_doors(SEARCH, "", "api.list_recordings", "api.search"),
     *_doors(READ, RECORDING, "api.get_recording"),
     *_doors(OPEN, RECORDING, "api.content", "api.rendition", "api.make_opening",
             "api.recording_vcon"),
     *_doors(INGEST, RECORDING, "api.correct"),
-    *_doors(ERASE, RECORDING, "api.erase"),
+    *_doors(ERASE, RECORDING, "api.erase", "api.withdraw"),
     *_doors(CASES, "", "api.open_case"),
     *_doors(HOLDS, "", "api.list_cases", "api.list_holds"),
     *_doors(HOLDS, CASE, "api.get_case"),
