@@ -110,7 +110,7 @@ class Worker:
         self._start("night", lambda: self._loop(self._night_once, idle_s=30.0))
         self._start("notices", lambda: self._loop(self._notices_once, idle_s=30.0))
         self._start("evidence", lambda: self._loop(self._evidence_once, idle_s=1.0))
-        self._start("alerts", lambda: self._loop(self._alerts_once, idle_s=30.0))
+        self._start("alerts", lambda: self._loop(self._alerts_once, idle_s=60.0))
         self._start("root", lambda: self._loop(self._root_once, idle_s=60.0))
         if self._archive.config.backup_dir or self._archive.config.backup_url:
             self._start("backup", lambda: self._loop(self._backup_once, idle_s=60.0))
