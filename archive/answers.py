@@ -13,6 +13,7 @@ from uuid import UUID
 from archive.casework.cases import Case, Gone, Note
 from archive.casework.holds import Held
 from archive.model import Descriptor, Direction, Kind, State
+from archive.search.understanding import Piece
 from archive.vault import Description
 
 type_bytes = bytes  # `bytes` is a field's name below
@@ -66,6 +67,7 @@ class Page:
     total: int | None = None
     facets: Mapping[str, Mapping[str, int]] | None = None
     explained: tuple[str, ...] = ()
+    understood: tuple[Piece, ...] = ()  # how `q` was read, in the order in which it was typed
     rebuilding: tuple[str, ...] = ()  # months (YYYY-MM) of which not everything is found now
 
 

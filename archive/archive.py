@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Engine
 from archive import (
     audit,
     catalogue,
+    conversation,
     corrections,
     intake,
     mending,
@@ -31,15 +32,17 @@ from archive import (
     sourcebook,
 )
 from archive.answers import CaseEntry, CaseFile, MailView, Opened, Page, Receipt, View
-from archive.casework import cases, closing, holdchanges, holds, notices, staff
+from archive.casework import cases, closing, holdchanges, holds, notices, staff, verifications
 from archive.casework.cases import About, Case, Note
 from archive.casework.closing import Closed, Consequences
 from archive.casework.holds import Held
 from archive.casework.notices import Notice
 from archive.casework.staff import Colleague
+from archive.casework.verifications import Outcome, Verification
 from archive.config import Config
 from archive.db import reading, transaction
-from archive.erasure import expiry, expirydays, journal, proving, ruling
+from archive.erasure import asking, expiry, expirydays, journal, proving, ruling
+from archive.erasure.asking import ErasureRequest
 from archive.erasure.expirydays import DayAccount, ExpiryDay
 from archive.erasure.journal import Erasure
 from archive.erasure.proving import Proof
@@ -74,10 +77,11 @@ from archive.model import (
     StoredRendition,
 )
 from archive.reception import Reception, complete_descriptor
-from archive.search import Index
+from archive.search import Index, understanding
 from archive.storage import Store
 from archive.vault import Description, Vault
 
+SOURCE_BYTES = 96 * 1024  # of an email's original, shown on a page
 OPENING_LIFE = timedelta(minutes=15)
 SYSTEM = Actor(
     id="system",
@@ -296,6 +300,40 @@ class Archive:
             )
         return self._views(actor, [recording])[0]
 
+    def conversation(self, actor: Actor, view: View) -> tuple[View, ...]:
+        """The emails of a conversation or the parts of a call that the view is of, oldest first.
+
+        Only what the actor may see, the view itself included; for a page that shows it already.
+        """
+        permissions.require(actor, Scope.READ)
+
+        def find(query: Query) -> list[View]:
+            asked = self._live(actor, replace(query, lines=actor.lines))
+            found, _ = self._search(actor, asked, set(), limit=50, after=None)
+            return self._views(actor, found)
+
+        if not view.readable:
+            return (view,)
+        joined = conversation.of(view, find)
+        if len(joined) > 1:
+            with transaction(self.engine) as connection:
+                audit.append(
+                    connection, at=self.now(), actor=actor, verb="read-conversation",
+                    recording_id=view.id, detail={"found": len(joined)},
+                )  # fmt: skip
+        return joined
+
+    def source_text(
+        self, actor: Actor, id: UUID, *, purpose: str | None, case: str | None = None
+    ) -> tuple[str, bool]:
+        """An email as it arrived, and whether that is all; audited like an opening."""
+        opened = self.open(actor, id, purpose=purpose, case=case)
+        if opened.media_type != "message/rfc822":
+            raise NotFound()
+        stop = min(opened.length, SOURCE_BYTES)
+        raw = b"".join(opened.read(0, stop))
+        return raw.decode("utf-8", "replace"), stop == opened.length
+
     def find(
         self,
         actor: Actor,
@@ -314,7 +352,8 @@ class Archive:
         permissions.require_customer(actor, query)
         query = replace(query, lines=actor.lines)
         after = self._open_cursor(cursor, query) if cursor else None
-        live, lacking = self._live(actor, query), set[str]()
+        understood = understanding.understand(query, now=self.now())
+        live, lacking = self._live(actor, understood.query), set[str]()
         recordings, following = self._search(actor, live, lacking, limit=limit, after=after)
         # The index knows no companies: what it counts is not told to whoever sees some of them.
         counts = actor.companies is None
@@ -335,7 +374,8 @@ class Archive:
             next=self._seal_cursor(following, query) if following else None,
             total=counted,
             facets=told,
-            explained=tuple(self.index.explain(query)),
+            explained=(*understood.notes, *self.index.explain(understood.query)),
+            understood=understood.pieces,
             rebuilding=tuple(sorted(lacking.union(rebuilding))),
         )
 
@@ -768,6 +808,80 @@ class Archive:
                 detail={"fields": sorted(changes)},
             )
         return self._views(actor, [changed])[0]
+
+    def record_verification(
+        self,
+        actor: Actor,
+        id: UUID | None,
+        *,
+        outcome: str,
+        note: str = "",
+        asked: Mapping[str, str] | None = None,
+    ) -> str:
+        """Records what verifying a contact came to; its reference.
+
+        Of a recording, or with `id` None of a contact that was not found, with what was `asked`.
+        NotFound, BadFields.
+        """
+        permissions.require(actor, Scope.READ)
+        permissions.require_purpose(actor, Purpose.VERIFICATION)
+        checked, said = intake.verification(outcome, note)
+        if (id is None) != (checked == Outcome.NOT_FOUND):
+            raise BadFields(errors=[FieldError("outcome", "not-found where there is no recording")])
+        recording = self._visible(actor, id) if id is not None else None
+        with transaction(self.engine) as connection:
+            reference = verifications.record(
+                self.vault, connection, actor, outcome=Outcome(checked), note=said,
+                recording=recording, asked=asked or {}, now=self.now(),
+            )  # fmt: skip
+            audit.append(
+                connection, at=self.now(), actor=actor, verb="record-verification",
+                recording_id=id, purpose=Purpose.VERIFICATION.value,
+                detail={"outcome": checked, "reference": reference},
+            )  # fmt: skip
+        return reference
+
+    def verification(self, actor: Actor, reference: str) -> tuple[Verification, View | None]:
+        """An outcome by its reference, with the recording it is about. NotFound.
+
+        Only for those who see that recording; of a contact that was not found, for those who
+        verify contacts.
+        """
+        permissions.require(actor, Scope.READ)
+        with reading(self.engine) as connection:
+            id = verifications.recording_of(connection, reference)
+        if id is None:
+            permissions.require_purpose(actor, Purpose.VERIFICATION)
+        recording = self._visible(actor, id) if id is not None else None
+        with transaction(self.engine) as connection:
+            found = verifications.one(self.vault, connection, reference, recording)
+            audit.append(
+                connection, at=self.now(), actor=actor, verb="read", recording_id=id,
+                detail={"reference": reference},
+            )  # fmt: skip
+        return found, self._views(actor, [recording])[0] if recording is not None else None
+
+    def verifications(
+        self, actor: Actor, views: Sequence[View]
+    ) -> dict[UUID, tuple[Verification, ...]]:
+        """What verifying these recordings came to so far, for a page that shows them already."""
+        permissions.require(actor, Scope.READ)
+        with reading(self.engine) as connection:
+            rows = catalogue.get_many(connection, [view.id for view in views if view.readable])
+            return verifications.of(self.vault, connection, rows)
+
+    def undo_verification(self, actor: Actor, reference: str) -> UUID | None:
+        """Takes back what the actor recorded today; the recording it was about. TooLateToUndo."""
+        permissions.require_purpose(actor, Purpose.VERIFICATION)
+        found, view = self.verification(actor, reference)
+        with transaction(self.engine) as connection:
+            verifications.undo(connection, actor, found, now=self.now())
+            audit.append(
+                connection, at=self.now(), actor=actor, verb="undo-verification",
+                recording_id=found.recording_id, purpose=Purpose.VERIFICATION.value,
+                detail={"reference": reference},
+            )  # fmt: skip
+        return view.id if view is not None else None
 
     def open_case(
         self,
@@ -1222,13 +1336,53 @@ class Archive:
     def erase(self, actor: Actor, id: UUID, *, reason: str) -> Erasure:
         """Erases at once what should not have been kept; its reference is remembered as erased.
 
-        Says since when it is gone from everything live, and by when from the last backup.
+        Says since when it is gone from everything live, and by when from the last backup. With
+        four eyes, SecondPersonNeeded unless another one has asked for it.
         """
+        recording = self._erasable(actor, id, reason)
+        return expiry.erase(
+            self._means, actor, recording, reason=reason, four_eyes=self.config.erase_four_eyes
+        )
+
+    def request_erasure(self, actor: Actor, id: UUID, *, reason: str) -> Erasure | ErasureRequest:
+        """Erases; with four eyes the first one only asks for it, and the second one erases."""
+        recording = self._erasable(actor, id, reason)
+        if self.config.erase_four_eyes:
+            with transaction(self.engine) as connection:
+                if catalogue.get(connection, id, lock=True) is None:
+                    raise NotFound()
+                if not asking.is_asked_by_another(connection, actor, id):
+                    return asking.ask(connection, actor, id, reason=reason, now=self.now())
+        return expiry.erase(
+            self._means, actor, recording, reason=reason, four_eyes=self.config.erase_four_eyes
+        )
+
+    def withdraw_erasure(self, actor: Actor, id: UUID) -> None:
+        """Takes back the wish to erase a recording. NotFound where nobody asked for it."""
+        permissions.require(actor, Scope.ERASE)
+        self._visible(actor, id)
+        with transaction(self.engine) as connection:
+            if not asking.withdraw(connection, actor, id, now=self.now()):
+                raise NotFound()
+
+    def erasure_request(self, actor: Actor, id: UUID) -> ErasureRequest | None:
+        """Who asked for erasing this recording, for those who may erase; else None."""
+        if Scope.ERASE not in actor.scopes:
+            return None
+        with reading(self.engine) as connection:
+            return asking.of(connection, id)
+
+    def erasure_requests(self, actor: Actor) -> Sequence[ErasureRequest]:
+        """What waits for a second person, oldest first."""
+        permissions.require_proof(actor)
+        with reading(self.engine) as connection:
+            return asking.waiting(connection)
+
+    def _erasable(self, actor: Actor, id: UUID, reason: str) -> Recording:
         permissions.require(actor, Scope.ERASE)
         if reason not in expiry.ERASURE_REASONS:
             raise BadRequest(reason="the reason is one of " + ", ".join(expiry.ERASURE_REASONS))
-        recording = self._visible(actor, id)
-        return expiry.erase(self._means, actor, recording, reason=reason)
+        return self._visible(actor, id)
 
     def expire(self, *, dry_run: bool = False) -> dict[str, Any]:
         """Destroys what is a year old; the certificate of the run. Resumable, one at a time."""

@@ -23,6 +23,7 @@ from archive.accounts import names, passwords
 from archive.accounts.attempts import ATTEMPT_WINDOW, Attempts
 from archive.accounts.names import digest
 from archive.accounts.passwords import NO_PASSWORD, Passwords
+from archive.accounts.second import SecondFactors
 from archive.accounts.tokens import Token, Tokens
 from archive.archive import SYSTEM
 from archive.casework import outgoing
@@ -30,6 +31,7 @@ from archive.db import database_errors, transaction
 from archive.errors import (
     BadCredentials,
     BadFields,
+    BadRequest,
     BadSetting,
     FieldError,
     Forbidden,
@@ -41,18 +43,39 @@ from archive.model import Actor, Purpose
 IDLE = timedelta(minutes=30)
 LONGEST = timedelta(hours=10)
 ONE_TIME_LIFE = timedelta(minutes=30)
+PROOF_LIFE = timedelta(minutes=10)  # how long a password or code counts for what is grave
+LACKS_CODE, LACKS_COMMITMENT, LACKS_FACTOR = "code", "commitment", "factor"
 SEEN_STEP = timedelta(seconds=30)  # how exactly the last use of a session is known
 
+# Who it is that tries is not known.
+STRANGER = Actor(id="stranger", name="", kind="stranger", group=None, scopes=frozenset())
 _SESSION_COLUMNS = 'p.id, p.name, p."group", p.lines, p.companies'
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A person who is logged in. `csrf` must come back with every form; `language` if chosen."""
+    """A person who is logged in. `csrf` must come back with every form; `language` if chosen.
+
+    `lacks` is what must come before anything else: LACKS_CODE (then nobody is logged in so far),
+    LACKS_COMMITMENT, LACKS_FACTOR, or nothing. `proved_at`: when who it is was last proved.
+    """
 
     actor: Actor
     csrf: str
     language: str | None
+    lacks: str = ""
+    proved_at: datetime | None = None
+    has_factor: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSession:
+    """One of a person's sessions, as it is listed."""
+
+    id: UUID
+    created_at: datetime
+    seen_at: datetime
+    this: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +95,8 @@ class People:
     """The people and machines that may ask. Thread-safe; one a process.
 
     `pepper` gives the key under which names and addresses of attempts are digested, `group_days`
-    how far back people of a group see.
+    how far back people of a group see. People of `factor_groups` must have a second factor, and
+    everybody accepts the version `commitment` of the commitment first (None: there is none).
     """
 
     def __init__(
@@ -82,10 +106,18 @@ class People:
         now: Callable[[], datetime],
         pepper: Callable[[], bytes],
         group_days: Iterable[tuple[str, int]] = (),
+        factor_groups: Iterable[str] = (),
+        commitment: str | None = None,
     ) -> None:
-        self._group_days = dict(group_days)
+        self._group_days, self._factor_groups = dict(group_days), frozenset(factor_groups)
         for name in self._group_days.keys() - permissions.GROUPS.keys():
             raise BadSetting(name="ARCHIVE_GROUP_DAYS", reason=f"there is no group {name}")
+        for name in self._factor_groups - permissions.GROUPS.keys():
+            raise BadSetting(
+                name="ARCHIVE_SECOND_FACTOR_GROUPS", reason=f"there is no group {name}"
+            )
+        self.commitment = commitment
+        self._second = SecondFactors(now=now, key=pepper)
         self._engine = engine
         self._now = now
         self._passwords = Passwords()
@@ -293,12 +325,18 @@ class People:
         stored = row.password_hash if row else NO_PASSWORD
         known = self._passwords.verify(stored, password)
         if row is None or not known:
+            self._refused("password", str(row.id) if row else None)
             raise BadCredentials()
         if self._passwords.is_dated(stored):
             self._rehash(row.id, password)
         with transaction(self._engine) as connection:
             self._attempts.forget(connection, name)
             return self._begin(connection, row)
+
+    def _refused(self, what: str, person: str | None) -> None:
+        """An entry of a failure: whose, if there is such a person; never what was typed."""
+        with transaction(self._engine) as connection:
+            self._note(connection, STRANGER, "refuse-log-in", {"by": what, "person": person})
 
     def one_time_link(self, name: str) -> str:
         """A token that logs the user in once within 30 minutes; its page is /once/<token>."""
@@ -325,9 +363,10 @@ class People:
                     returning {_SESSION_COLUMNS}"""),  # noqa: S608
                 {"digest": digest(token), "now": self._now()},
             ).first()
-            if row is None:
-                raise BadCredentials()
-            return self._begin(connection, row)[0]
+            if row is not None:
+                return self._begin(connection, row)[0]
+        self._refused("link", None)
+        raise BadCredentials()
 
     def logout(self, token: str) -> None:
         """Ends the session, and with it everything that was kept for it."""
@@ -345,8 +384,10 @@ class People:
         key = digest(token)
         with self._reading() as connection:
             row = connection.execute(
-                text(f"""select {_SESSION_COLUMNS}, s.csrf, s.language, s.seen_at
+                text(f"""select {_SESSION_COLUMNS}, s.csrf, s.language, s.seen_at, s.code_due,
+                        s.proved_at, p.agreed_to, f.confirmed_at is not null as has_factor
                     from session s join person p on p.id = s.person_id
+                    left join second_factor f on f.person_id = p.id
                     where s.token_digest = :digest and s.seen_at > :idle
                       and s.created_at > :oldest and p.disabled_at is null"""),  # noqa: S608
                 {"digest": key, "idle": now - IDLE, "oldest": now - LONGEST},
@@ -358,12 +399,191 @@ class People:
                     text("update session set seen_at = :now where token_digest = :digest"),
                     {"now": now, "digest": key},
                 )
-        return Session(self._person_actor(row, key), row.csrf, row.language)
+        return Session(
+            self._person_actor(row, key),
+            row.csrf,
+            row.language,
+            lacks=self._lacks(row),
+            proved_at=row.proved_at,
+            has_factor=row.has_factor,
+        )
+
+    def _lacks(self, row: Any) -> str:
+        if row.code_due:
+            return LACKS_CODE
+        if self.commitment is not None and row.agreed_to != self.commitment:
+            return LACKS_COMMITMENT
+        if row.group in self._factor_groups and not row.has_factor:
+            return LACKS_FACTOR
+        return ""
 
     def actor_of_session(self, token: str) -> Actor | None:
-        """Whose session it is; see `session`."""
+        """Whose session it is; nobody's while the code of the second factor lacks."""
         found = self.session(token)
-        return found.actor if found else None
+        return found.actor if found and found.lacks != LACKS_CODE else None
+
+    def sessions_of(self, id: UUID, *, this: bytes = b"") -> list[OpenSession]:
+        """The person's sessions that still work, the newest first; `this` is the asker's own."""
+        now = self._now()
+        with self._reading() as connection:
+            rows = connection.execute(
+                text("""select id, created_at, seen_at, token_digest from session
+                    where person_id = :id and seen_at > :idle and created_at > :oldest
+                    order by created_at desc"""),
+                {"id": id, "idle": now - IDLE, "oldest": now - LONGEST},
+            )
+            return [
+                OpenSession(
+                    id=row.id,
+                    created_at=row.created_at,
+                    seen_at=row.seen_at,
+                    this=bytes(row.token_digest) == this,
+                )
+                for row in rows
+            ]
+
+    def end_session(self, person: UUID, session: UUID, *, by: Actor) -> None:
+        """Ends one session of the person's at once. NotFound where it is not theirs."""
+        with transaction(self._engine) as connection:
+            ended = connection.execute(
+                text("delete from session where id = :id and person_id = :person"),
+                {"id": session, "person": person},
+            ).rowcount
+            if not ended:
+                raise NotFound()
+            self._note(connection, by, "end-session", {"person": str(person)})
+
+    def end_sessions(self, person: UUID, *, by: Actor) -> int:
+        """Ends every session of the person's but the one that asks; how many."""
+        with transaction(self._engine) as connection:
+            ended = connection.execute(
+                text("delete from session where person_id = :person and token_digest <> :this"),
+                {"person": person, "this": by.session},
+            ).rowcount
+            self._note(connection, by, "end-sessions", {"person": str(person), "ended": ended})
+        return int(ended)
+
+    # -- the second factor, and proving again who one is -----------------------------
+
+    def give_code(self, token: str, code: str, address: str) -> str:
+        """The new token of a session whose code was lacking. BadCredentials, TooManyAttempts."""
+        found = self.session(token)
+        if found is None or found.lacks != LACKS_CODE:
+            raise BadCredentials()
+        person, fresh = UUID(found.actor.id), secrets.token_urlsafe(32)
+        self._attempts.count(f"code/{person}", address)
+        with transaction(self._engine) as connection:
+            known = self._second.check(connection, person, code)
+        if not known:
+            self._refused("code", found.actor.id)
+            raise BadCredentials()
+        with transaction(self._engine) as connection:
+            # Another token from here on: who knew the half-way one has nothing.
+            connection.execute(
+                text("""update session set token_digest = :fresh, csrf = :csrf, code_due = false,
+                        proved_at = :now where token_digest = :old"""),
+                {
+                    "fresh": digest(fresh),
+                    "csrf": secrets.token_urlsafe(24),
+                    "now": self._now(),
+                    "old": digest(token),
+                },
+            )
+            self._attempts.forget(connection, f"code/{person}")
+            self._note(connection, found.actor, "give-code", {})
+        return fresh
+
+    def prove(self, actor: Actor, given: str, address: str) -> None:
+        """Proves again who it is, by password or code, for ten minutes of this session.
+
+        BadCredentials, TooManyAttempts.
+        """
+        person = UUID(actor.id)
+        self._attempts.count(f"proof/{person}", address)
+        by_password = self._passwords.verify(self._stored_password(actor.id), given)
+        with transaction(self._engine) as connection:
+            known = by_password or self._second.check(connection, person, given)
+        if not known:
+            self._refused("proof", actor.id)
+            raise BadCredentials()
+        with transaction(self._engine) as connection:
+            connection.execute(
+                text("update session set proved_at = :now where token_digest = :this"),
+                {"now": self._now(), "this": actor.session},
+            )
+            self._attempts.forget(connection, f"proof/{person}")
+
+    def is_proved(self, session: Session) -> bool:
+        """Whether who it is was proved in the last ten minutes."""
+        return session.proved_at is not None and session.proved_at > self._now() - PROOF_LIFE
+
+    def begin_factor(self, actor: Actor) -> bytes:
+        """A new secret for the person's app; Forbidden while there is one that counts."""
+        with transaction(self._engine) as connection:
+            if self._second.has(connection, UUID(actor.id)):
+                raise Forbidden(verb="replace a second factor without removing it")
+            return self._second.begin(connection, UUID(actor.id))
+
+    def waiting_factor(self, actor: Actor) -> bytes | None:
+        """The secret that was begun and waits for its first code."""
+        with self._reading() as connection:
+            return self._second.waiting(connection, UUID(actor.id))
+
+    def confirm_factor(self, actor: Actor, code: str, address: str) -> list[str]:
+        """Makes it count, by a first code; ten recovery codes, told this once. BadCredentials."""
+        self._attempts.count(f"code/{actor.id}", address)
+        with transaction(self._engine) as connection:
+            codes = self._second.confirm(connection, UUID(actor.id), code)
+            if codes is None:
+                raise BadCredentials()
+            self._attempts.forget(connection, f"code/{actor.id}")
+            self._note(connection, actor, "begin-second-factor", {})
+        return codes
+
+    def factor_of(self, id: UUID) -> tuple[bool, int]:
+        """Whether the person has a second factor, and how many recovery codes are left."""
+        with self._reading() as connection:
+            return self._second.has(connection, id), self._second.left(connection, id)
+
+    def renew_recovery(self, actor: Actor) -> list[str]:
+        """Ten new recovery codes instead of the old ones. NotFound without a second factor."""
+        with transaction(self._engine) as connection:
+            if not self._second.has(connection, UUID(actor.id)):
+                raise NotFound()
+            self._note(connection, actor, "renew-recovery-codes", {})
+            return self._second.renew_recovery(connection, UUID(actor.id))
+
+    def remove_factor(self, id: UUID, *, by: Actor = SYSTEM) -> None:
+        """Takes a person's second factor away, and ends their other sessions. NotFound."""
+        with transaction(self._engine) as connection:
+            if not self._second.remove(connection, id):
+                raise NotFound()
+            connection.execute(
+                text("delete from session where person_id = :id and token_digest <> :this"),
+                {"id": id, "this": by.session},
+            )
+            self._note(connection, by, "remove-second-factor", {"person": str(id)})
+
+    def agree(self, actor: Actor, version: str) -> None:
+        """Accepts the commitment in the version that was shown. BadRequest if it is another one."""
+        if version != self.commitment:
+            raise BadRequest(reason="another version of the commitment counts today")
+        with transaction(self._engine) as connection:
+            connection.execute(
+                text("update person set agreed_to = :to, agreed_at = :now where id = :id"),
+                {"to": version, "now": self._now(), "id": UUID(actor.id)},
+            )
+            self._note(connection, actor, "accept-commitment", {"version": version})
+
+    def agreed(self, id: UUID) -> tuple[str, datetime] | None:
+        """Which version of the commitment the person accepted, and when."""
+        with self._reading() as connection:
+            row = connection.execute(
+                text("select agreed_to, agreed_at from person where id = :id"), {"id": id}
+            ).first()
+        return (row.agreed_to, row.agreed_at) if row and row.agreed_to else None
+
+    # -- what a session keeps --------------------------------------------------------
 
     def csrf(self, token: str) -> str:
         """What a form of this session must carry; "" if there is no such session."""
@@ -399,8 +619,11 @@ class People:
     def _begin(self, connection: Connection, row: Any) -> tuple[str, Actor]:
         token, now = secrets.token_urlsafe(32), self._now()
         connection.execute(
-            text("""insert into session (token_digest, person_id, created_at, seen_at, csrf)
-                values (:digest, :person, :now, :now, :csrf)"""),
+            text("""insert into session (token_digest, person_id, created_at, seen_at, csrf,
+                    proved_at, code_due)
+                values (:digest, :person, :now, :now, :csrf, :now, exists (
+                    select 1 from second_factor
+                    where person_id = :person and confirmed_at is not null))"""),
             {
                 "digest": digest(token),
                 "person": row.id,

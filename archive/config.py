@@ -134,6 +134,9 @@ class Config:
     hold_release_four_eyes: bool = setting(
         False, "1: a hold is released only when a second person confirms it", _yes
     )
+    erase_four_eyes: bool = setting(
+        False, "1: a recording is erased early only when a second person confirms it", _yes
+    )
     hold_grace_days: int = setting(
         7, "days between the release of a hold and the erasure of what it kept", _not_negative
     )
@@ -173,6 +176,9 @@ class Config:
         (),
         "how far back people of a group see, days since the contact: GROUP=DAYS …; empty: the year",
         _days_of_groups,
+    )
+    second_factor_groups: tuple[str, ...] = setting(
+        (), "groups whose people must have a second factor (a code of an app)", _words
     )
     case_days: int = setting(
         1095,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from archive import ties
 from archive.formats import identifiers
 from archive.model import Descriptor, Document, Kind, Recording
 from archive.vault import Description, Vault
@@ -24,6 +25,7 @@ def document(vault: Vault, recording: Recording) -> Document:
     ]
     parties = [party for party in (descriptor.caller, descriptor.callee) if party]
     emails += [party.lower() for party in parties if "@" in party]
+    emails += ties.of_mail(mail) if mail else ties.of_call(descriptor)
     return Document(
         id=recording.id,
         occurred_at=recording.occurred_at,

@@ -163,7 +163,7 @@ class AlreadyHeld(ArchiveError):
 
 
 class SecondPersonNeeded(ArchiveError):
-    """Whoever asked for the release cannot confirm it; another person must."""
+    """Whoever asked for it cannot confirm it; another person must."""
 
     status = 409
     exit_code = 25
@@ -188,6 +188,13 @@ class ConsequencesChanged(ArchiveError):
 
     status = 409
     exit_code = 28
+
+
+class TooLateToUndo(ArchiveError):
+    """An outcome is taken back by the person who recorded it, on the same day."""
+
+    status = 409
+    exit_code = 64
 
 
 class CaseClosed(ArchiveError):

@@ -191,6 +191,24 @@ def case_note(
     return text, start_s, end_s
 
 
+def verification(outcome: str, note: str) -> tuple[str, str]:
+    """What a verification came to, and its note (may be empty), as kept. BadFields.
+
+    A personal identity code is refused: nothing is kept under it.
+    """
+    errors = []
+    said = note.replace("\r\n", "\n").strip()
+    if outcome not in ("confirmed", "different", "not-found"):
+        errors.append(FieldError("outcome", "confirmed, different or not-found"))
+    if len(said) > MOST_NOTE or _UNUSABLE.search(said):
+        errors.append(FieldError("note", f"text of at most {MOST_NOTE} characters"))
+    elif identifiers.find_hetu(said):
+        errors.append(FieldError("note", "no personal identity code"))
+    if errors:
+        raise BadFields(errors=errors)
+    return outcome, said
+
+
 def require_review(review_on: date, *, today: date) -> None:
     """BadFields unless the day of a hold's review is still to come."""
     if review_on <= today:

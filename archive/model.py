@@ -219,6 +219,7 @@ class Attachment:
     type: str
     bytes: int
     index: int
+    found: str | None = None  # the type by its content, where that says
 
 
 @dataclass(frozen=True, slots=True)

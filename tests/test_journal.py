@@ -17,8 +17,8 @@ from archive import worker
 from archive.archive import Archive, Receipt
 from archive.backups import backup, restoring
 from archive.db import transaction
-from archive.erasure import certificates, journal
-from archive.errors import NotFound, ReferenceErased
+from archive.erasure import asking, certificates, journal
+from archive.errors import BadRequest, NotFound, ReferenceErased, SecondPersonNeeded
 from archive.keyring.recovery import PrivateKey
 from tests.clock import Clock
 from tests.media import wav
@@ -203,3 +203,31 @@ def _hours_ago(hours: int) -> Any:
     from archive.assembly import utc_now
 
     return (utc_now() - timedelta(hours=hours)).isoformat()
+
+
+def test_with_four_eyes_nothing_is_erased_that_only_one_wants(
+    archive: Archive, clock: Clock
+) -> None:
+    archive.config = replace(archive.config, erase_four_eyes=True)
+    receipt = deliver(archive, "1")
+    id = receipt.id
+    second = replace(READER, id="second", kind="person")
+    machine = replace(READER, id="machine", kind="token")
+    with pytest.raises(SecondPersonNeeded):
+        archive.erase(second, id, reason="private")
+    asked = archive.request_erasure(READER, id, reason="private")
+    assert isinstance(asked, asking.ErasureRequest) and asked.at == clock()
+    for one in (READER, machine):  # neither oneself nor a program
+        with pytest.raises(SecondPersonNeeded):
+            archive.erase(one, id, reason="private")
+    with pytest.raises(SecondPersonNeeded):
+        archive.request_erasure(machine, id, reason="private")
+    with pytest.raises(BadRequest, match="private"):  # not for another reason than was asked
+        archive.request_erasure(second, id, reason="art17")
+    assert read(archive, receipt) == wav(0.5)
+    done = archive.request_erasure(second, id, reason="private")
+    assert isinstance(done, journal.Erasure) and done.reason == "private"
+    with pytest.raises(NotFound):
+        read(archive, receipt)
+    with transaction(archive.engine) as connection:
+        assert list(asking.waiting(connection)) == []

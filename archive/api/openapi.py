@@ -64,7 +64,7 @@ def _paths() -> dict[str, Any]:
         f"{recording}/renditions/{{name}}": {"get": _content("A rendition", [_ID, _path("name")])},
         f"{recording}/openings": {"post": _openings()},
         f"{recording}/metadata": {"patch": _correct()},
-        f"{recording}/erasure": {"post": _erase()},
+        f"{recording}/erasure": {"post": _erase(), "delete": _withdraw_erasure()},
         f"{recording}/holds": {"post": _hold()},
         f"{recording}/holds/{{hold}}": {"patch": _change_hold(), "delete": _release()},
         f"{recording}/restriction": {"post": _restrict(), "delete": _unrestrict()},
@@ -229,9 +229,16 @@ def _erase() -> dict[str, Any]:
         "required": ["reason"],
         "properties": {"reason": {"enum": ["private", "art17", "mistake"]}},
     }
-    return _operation("Erase at once", 200, "Erasure", [_ID], (400, 404, 409, 422)) | _json_body(
-        schema
-    )
+    operation = _operation("Erase at once", 200, "Erasure", [_ID], (400, 404, 409, 422))
+    operation["responses"]["202"] = {
+        "description": "asked for; another person has to confirm it (ARCHIVE_ERASE_FOUR_EYES)",
+        "content": {JSON: {"schema": {"$ref": "#/components/schemas/ErasureRequest"}}},
+    }
+    return operation | _json_body(schema)
+
+
+def _withdraw_erasure() -> dict[str, Any]:
+    return _operation("Take back the wish to erase", 204, None, [_ID], (404,))
 
 
 def _proof() -> dict[str, Any]:
@@ -474,7 +481,25 @@ def _schemas() -> dict[str, Any]:
                     "description": "how `q` was read where that is not plain, as codes: "
                     "phrase-as-words, quote-not-closed, prefix-too-short, too-long, "
                     "too-many-words, identity-code-not-searched, nothing-to-search, "
-                    "unknown-field:WORD",
+                    "unknown-field:WORD, dates-apart",
+                },
+                "understood": {
+                    "type": "array",
+                    "items": _object(
+                        {
+                            "as": {"type": "array", "items": _TEXT},
+                            "start": {"type": "integer"},
+                            "stop": {"type": "integer"},
+                            "value": _TEXT,
+                            "without": {"type": "boolean"},
+                            "from": text_or_null,
+                            "to": text_or_null,
+                        }
+                    ),
+                    "description": "how `q` was understood, piece by piece: what stands at "
+                    "[start, stop) of it was taken for a field of this search, or for word, "
+                    "phrase, beginning, name, subject, time or the word or; of several the "
+                    "likeliest is first. A time has its days, both included, null: open",
                 },
                 "rebuilding": {
                     "type": "array",
@@ -548,6 +573,14 @@ def _schemas() -> dict[str, Any]:
                 "reason": {"enum": ["private", "art17", "mistake"]},
                 "erased_at": _TIME | {"description": "gone from everything live"},
                 "gone_from_backups_by": {"type": "string", "format": "date"},
+            }
+        ),
+        "ErasureRequest": _object(
+            {
+                "id": _TEXT,
+                "reason": {"enum": ["private", "art17", "mistake"]},
+                "requested_at": _TIME,
+                "needs_second_person": {"const": True},
             }
         ),
         "Erasures": _object(

@@ -11,6 +11,7 @@ from flask import Blueprint, Response, current_app, g, jsonify, request, url_for
 from archive.api import shape
 from archive.api.ranges import respond
 from archive.archive import Archive
+from archive.erasure.asking import ErasureRequest
 from archive.errors import BadFields, FieldError
 
 _SEARCH = frozenset(
@@ -47,6 +48,7 @@ def add_routes(api: Blueprint) -> None:
     api.add_url_rule("/recordings/<uuid:id>/openings", view_func=make_opening, methods=["POST"])
     api.add_url_rule("/recordings/<uuid:id>/metadata", view_func=correct, methods=["PATCH"])
     api.add_url_rule("/recordings/<uuid:id>/erasure", view_func=erase, methods=["POST"])
+    api.add_url_rule("/recordings/<uuid:id>/erasure", view_func=withdraw, methods=["DELETE"])
 
 
 def _archive() -> Archive:
@@ -132,9 +134,22 @@ def correct(id: UUID) -> Response:
 
 
 def erase(id: UUID) -> Response:
-    """Erases at once what should not have been kept; says when it is gone from where."""
-    erased = _archive().erase(g.actor, id, reason=_text(_json(), "reason") or "")
-    return jsonify(shape.erasure(erased))
+    """Erases at once what should not have been kept; says when it is gone from where.
+
+    With four eyes 202 for the one who asks for it.
+    """
+    done = _archive().request_erasure(g.actor, id, reason=_text(_json(), "reason") or "")
+    if isinstance(done, ErasureRequest):
+        answer = jsonify(shape.erasure_request(done))
+        answer.status_code = 202
+        return answer
+    return jsonify(shape.erasure(done))
+
+
+def withdraw(id: UUID) -> Response:
+    """Takes back the wish to erase."""
+    _archive().withdraw_erasure(g.actor, id)
+    return Response(status=204)
 
 
 def _json() -> dict[str, Any]:

@@ -12,9 +12,11 @@ from archive.answers import CaseFile
 from archive.archive import Held, Page, Receipt, View
 from archive.casework.cases import Case, Note
 from archive.casework.closing import Consequences
+from archive.erasure.asking import ErasureRequest
 from archive.erasure.journal import Erasure
 from archive.errors import ArchiveError, BadFields, FieldError
 from archive.model import CallDescription, Direction, Kind, MailDescription, Query
+from archive.search.understanding import TIME, Piece
 from archive.vault import Description
 
 MOST_ITEMS = 200
@@ -209,6 +211,16 @@ def erasure(erased: Erasure) -> dict[str, Any]:
     }
 
 
+def erasure_request(asked: ErasureRequest) -> dict[str, Any]:
+    """A wish to erase that another person has to confirm."""
+    return {
+        "id": str(asked.id),
+        "reason": asked.reason,
+        "requested_at": instant(asked.at),
+        "needs_second_person": True,
+    }
+
+
 def description(found: Description | None) -> dict[str, Any] | None:
     """What describing found, or None before that."""
     if found is None:
@@ -250,6 +262,19 @@ def page(found: Page) -> dict[str, Any]:
         body["rebuilding"] = list(found.rebuilding)
     if found.explained:
         body["explained"] = list(found.explained)
+    if found.understood:
+        body["understood"] = [_piece(piece) for piece in found.understood]
+    return body
+
+
+def _piece(piece: Piece) -> dict[str, Any]:
+    """One thing of `q` and what it was taken for; of a time its days, both included."""
+    body: dict[str, Any] = {"as": list(piece.fields), "start": piece.start, "stop": piece.stop}
+    if piece.fields == (TIME,):
+        body["from"] = piece.first.isoformat() if piece.first else None
+        body["to"] = piece.last.isoformat() if piece.last else None
+    else:
+        body |= {"value": piece.value, "without": piece.without}
     return body
 
 

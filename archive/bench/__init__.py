@@ -582,6 +582,13 @@ def deletion(rounds: int) -> Figure:
     return erasure.deletion(rounds)
 
 
+def permission_and_audit(rounds: int) -> Figure:
+    """P10; see `archive.bench.opening`."""
+    from archive.bench import opening
+
+    return opening.opening(rounds)
+
+
 BENCHMARKS: dict[str, Callable[[int], Figure]] = {
     "P1": intake_of_calls,
     "P2": intake_of_emails,
@@ -591,6 +598,7 @@ BENCHMARKS: dict[str, Callable[[int], Figure]] = {
     "P5": constant_expiry,
     "P8": memory_of_a_large_call,
     "P9": stored_size,
+    "P10": permission_and_audit,
     "deletion": deletion,
 }
 

@@ -25,6 +25,8 @@ WORDS: dict[str, dict[str, str]] = {
         "handed-over": "Säilytysvelvoite on siirretty sinulle. Tarkistus: {day}.",
         "case-handed-over": "Reklamaatio on siirretty sinulle. Määräpäivä: {day}.",
         "case-due": "Reklamaation määräpäivä oli {day}.",
+        "erasure-asked": "Tallenteen poistamista heti on pyydetty. Poisto tehdään, kun toinen "
+        "henkilö vahvistaa sen tallenteen sivulla.",
         "case-closed": "Reklamaatio on suljettu. Sen säilyttämät tallenteet säilyvät {until} asti.",
         "facts": "reklamaatio {case}, säilytysvelvoite {hold}, tallenne {recording}",
         "none": "–",
@@ -44,6 +46,8 @@ WORDS: dict[str, dict[str, str]] = {
         "handed-over": "A hold was handed over to you. Review: {day}.",
         "case-handed-over": "A complaint case was handed over to you. Due: {day}.",
         "case-due": "A complaint case was due on {day}.",
+        "erasure-asked": "Somebody asked for erasing a recording at once. It is erased when "
+        "another person confirms it on the recording's page.",
         "case-closed": "A complaint case was closed. What it held is kept until {until}.",
         "facts": "case {case}, hold {hold}, recording {recording}",
         "none": "–",

@@ -21,7 +21,7 @@ from archive import audit, catalogue, mending, retention
 from archive.casework import holds
 from archive.config import Config
 from archive.db import transaction
-from archive.erasure import housekeeping, journal, proofs
+from archive.erasure import asking, housekeeping, journal, proofs
 from archive.erasure.journal import Erasure
 from archive.errors import (
     ClockSuspect,
@@ -433,11 +433,14 @@ def _keep(vault: Vault, run_id: UUID, certificate: dict[str, Any], ids: Any) -> 
 # -- early erasure ---------------------------------------------------------------------
 
 
-def erase(means: Means, actor: Actor, recording: Recording, *, reason: str) -> Erasure:
+def erase(
+    means: Means, actor: Actor, recording: Recording, *, reason: str, four_eyes: bool = False
+) -> Erasure:
     """Destroys one recording at once and remembers its reference until its year would be over.
 
     When it is gone from everything live and from the last backup. RecordingHeld while a hold or
     restriction keeps it; StoreUnavailable: nobody sees it any more, the rest follows by itself.
+    With `four_eyes`: SecondPersonNeeded, BadRequest for another reason than asked.
     """
     now = means.now()
     run_id = _resume_or_begin(means.engine, now)  # the next night's certificate covers it
@@ -447,6 +450,8 @@ def erase(means: Means, actor: Actor, recording: Recording, *, reason: str) -> E
             raise NotFound()
         if holds.of(connection, [recording.id]):
             raise RecordingHeld(id=recording.id)
+        if four_eyes:
+            asking.confirm(connection, actor, recording.id, reason=reason)
         connection.execute(
             text("""insert into erased_reference (reference, until) values (:r, :until)
                 on conflict (reference) do update set until = excluded.until"""),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from archive.formats import mail_headers as headers
+from archive.formats import sniffing
 from archive.formats.charsets import decode
 from archive.formats.journal import JournalReport, read_report
 from archive.formats.mail_text import html_to_text, safe_html, tidy, unflow
@@ -161,7 +162,13 @@ class _Body:
                 self._problem("damaged attachment" if _encoded(part) else "unknown encoding")
             index = len(self.attachments)
             self.attachments.append(
-                Attachment(_name(part, index), _media_type(part), len(content), index)
+                Attachment(
+                    _name(part, index),
+                    _media_type(part),
+                    len(content),
+                    index,
+                    sniffing.content_type(content),
+                )
             )
             if part.type == "message/rfc822" and depth < _DEEPEST_ATTACHED:
                 self.attached.append(_words_of_attached(content, depth + 1))

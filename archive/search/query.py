@@ -17,9 +17,9 @@ from archive.model import Query
 from archive.search.finnish import Analyser
 from archive.search.spelling import TERM_CHARS, clean, fold, folded_words, words
 from archive.search.terms import compact, email_forms, exact, person_terms, phone_forms
+from archive.search.typed import Token, tokens
 
-MOST_CHARS = 1_000  # of a question; what stands behind is not read
-MOST_WORDS = 40
+LEAST_LAST_DIGITS = 4  # of a phone number, to be found by them
 LEAST_PREFIX = 2  # letters before *
 
 
@@ -81,9 +81,10 @@ def question(query: Query, analyser: Analyser) -> Question:
 
 def parse(typed: str, analyser: Analyser) -> Question:
     """What a person typed into one field. Never raises."""
-    reading = _Reading(analyser)
     masked = mask_hetu(typed)
-    for token in _tokens(masked, reading.notes):
+    found, notes = tokens(masked)
+    reading = _Reading(analyser, notes)
+    for token in found:
         reading.take(token)
     if masked != typed:
         reading.refuse("identity-code-not-searched")
@@ -132,6 +133,10 @@ def _line(value: str) -> Clause:
     return _any(Term("line", text) for text in exact(value))
 
 
+def _source(value: str) -> Clause:
+    return _any(Term("source", text) for text in exact(value))
+
+
 def _agent(value: str) -> Clause:
     whole = person_terms(value)[:1]
     return _any(
@@ -148,7 +153,7 @@ def _phone(value: str) -> Clause:
     digits = phone_digits(value)
     whole = value.strip().startswith(("+", "0")) and any(form.startswith("+") for form in forms)
     found: list[Clause] = [Term("phone", form) for form in forms]
-    if 4 <= len(digits) <= 8 or (len(digits) > 8 and not whole):
+    if LEAST_LAST_DIGITS <= len(digits) <= 8 or (len(digits) > 8 and not whole):
         found.append(Prefix("phone_end", digits[::-1]))
     return _any(found)
 
@@ -162,27 +167,41 @@ def _email(value: str) -> Clause:
 
 
 def _kind(value: str) -> Clause:
-    return _choice("kind", value, _KINDS)
+    return _choice("kind", value)
 
 
 def _direction(value: str) -> Clause:
-    return _choice("direction", value, _DIRECTIONS)
+    return _choice("direction", value)
 
 
-def _choice(field: str, value: str, names: dict[str, str]) -> Clause:
+def _choice(field: str, value: str) -> Clause:
+    return Term(field, chosen(field, value))
+
+
+def chosen(field: str, value: str) -> str:
+    """What a word for a kind or a direction stands for; the word itself where it is none."""
     folded = fold(clean(value)).strip()
-    return Term(field, names.get(folded, folded))
+    return (_KINDS if field == "kind" else _DIRECTIONS).get(folded, folded)
 
 
-_KINDS = {"puhelu": "call", "puhelut": "call", "sahkoposti": "email", "sahkopostit": "email"}
+_KINDS = {
+    "puhelu": "call",
+    "puhelut": "call",
+    "calls": "call",
+    "sahkoposti": "email",
+    "sahkopostit": "email",
+    "emails": "email",
+}
 _DIRECTIONS = {
     "saapuva": "inbound",
     "saapunut": "inbound",
     "sisaan": "inbound",
+    "incoming": "inbound",
     "in": "inbound",
     "lahteva": "outbound",
     "lahtenyt": "outbound",
     "ulos": "outbound",
+    "outgoing": "outbound",
     "out": "outbound",
     "sisainen": "internal",
 }
@@ -191,47 +210,6 @@ _DIRECTIONS = {
 # -- what is typed ---------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    text: str
-    field: str | None = None
-    negated: bool = False
-    quoted: bool = False
-
-
-_FIELD_NAMES = {
-    "linja": "line",
-    "line": "line",
-    "palvelulinja": "line",
-    "agentti": "agent",
-    "agent": "agent",
-    "asiakaspalvelija": "agent",
-    "asiakas": "customer",
-    "asiakasnumero": "customer",
-    "customer": "customer",
-    "puh": "phone",
-    "puhelin": "phone",
-    "puhelinnumero": "phone",
-    "phone": "phone",
-    "tel": "phone",
-    "sahkoposti": "email",
-    "email": "email",
-    "kayttopaikka": "metering_point",
-    "metering_point": "metering_point",
-    "meteringpoint": "metering_point",
-    "tapaus": "case",
-    "reklamaatio": "case",
-    "case": "case",
-    "laji": "kind",
-    "kind": "kind",
-    "suunta": "direction",
-    "direction": "direction",
-    "nimi": "names",
-    "name": "names",
-    "aihe": "subject",
-    "otsikko": "subject",
-    "subject": "subject",
-}
 _READERS: dict[str, Callable[[str], Clause]] = {
     "line": _line,
     "agent": _agent,
@@ -242,75 +220,43 @@ _READERS: dict[str, Callable[[str], Clause]] = {
     "case": _case,
     "kind": _kind,
     "direction": _direction,
+    "source": _source,
 }
-_TOKEN = re.compile(
-    r"""(?P<minus>[-−–])?
-        (?:(?P<field>[^\W\d][\w]*):(?=\S))?
-        (?:["“”„»«](?P<quoted>[^"“”„»«]*)(?P<end>["“”„»«]|$)|(?P<plain>[^\s"“”„»«]+))""",
-    re.VERBOSE,
-)
-_PHONE_GROUPS = re.compile(r"(?<![\w+.@-])(\+?\d[\d()/ \u00a0-]{5,24}\d)(?![\w@-])")
-
-
-def _tokens(typed: str, notes: list[str]) -> Iterable[_Token]:
-    known = typed.encode("utf-8", "ignore").decode().replace("\x00", " ")
-    if len(known) > MOST_CHARS:
-        notes.append("too-long")
-    found = []
-    for match in _TOKEN.finditer(_grouped_numbers(known[:MOST_CHARS])):
-        field, text = match["field"], match["quoted"] or match["plain"] or ""
-        name = _FIELD_NAMES.get(fold(clean(field))) if field else None
-        if field and name is None:
-            notes.append(f"unknown-field:{field}")
-            text = f"{field} {text}"
-        if match["quoted"] is not None and not match["end"]:
-            notes.append("quote-not-closed")
-        found.append(_Token(text, name, match["minus"] is not None, match["quoted"] is not None))
-    if len(found) > MOST_WORDS:
-        notes.append("too-many-words")
-    return found[:MOST_WORDS]
-
-
-def _grouped_numbers(typed: str) -> str:
-    """Phone numbers and metering points typed in groups, as one word each."""
-
-    def one(match: re.Match[str]) -> str:
-        group = match.group(1)
-        digits = phone_digits(group)
-        if CASE_NUMBER.fullmatch(group.strip()):
-            return group
-        if len(digits) == 18 or (group.startswith(("+", "0")) and 7 <= len(digits) <= 15):
-            return ("+" if group.startswith("+") else "") + digits
-        return group
-
-    return _PHONE_GROUPS.sub(one, typed)
 
 
 class _Reading:
     """The tree while it grows, token by token."""
 
-    def __init__(self, analyser: Analyser) -> None:
+    def __init__(self, analyser: Analyser, notes: list[str]) -> None:
         self.clauses: list[Clause] = []
         self.scored: list[Term] = []
-        self.notes: list[str] = []
+        self.notes = notes
         self._analyser = analyser
+        self._either = False
 
-    def take(self, token: _Token) -> None:
+    def take(self, token: Token) -> None:
+        if token.operator is not None:
+            self._either = True
+            return
         clause = self._clause(token)
         if clause is None:
             return
-        if token.negated:
-            self.clauses.append(Not(clause))
-            return
+        if not token.negated:
+            self.scored += [term for term in _terms(clause) if term.field in ("text", "subject")]
+        self._add(Not(clause) if token.negated else clause)
+
+    def _add(self, clause: Clause) -> None:
+        if self._either and self.clauses:
+            clause = AnyOf((self.clauses.pop(), clause))
+        self._either = False
         self.clauses.append(clause)
-        self.scored += [term for term in _terms(clause) if term.field in ("text", "subject")]
 
     def refuse(self, note: str) -> None:
         """Nothing is to be found, whatever else was typed."""
         self.notes.append(note)
         self.clauses.append(AnyOf(()))
 
-    def _clause(self, token: _Token) -> Clause | None:
+    def _clause(self, token: Token) -> Clause | None:
         if token.field in _READERS:
             return _READERS[token.field](token.text)
         if token.field == "names":
@@ -319,8 +265,10 @@ class _Reading:
         if token.quoted:
             self.notes.append("phrase-as-words")
             return _one([self._word(field, word) for word in words(clean(token.text))])
-        if field == "text" and (recognised := _identifier(token.text)) is not None:
-            return AnyOf((recognised, *_when(self._words(field, token.text))))
+        kinds = recognised(token.text) if field == "text" else ()
+        if kinds:
+            ways = [_READERS[kind](token.text.strip(".,;")) for kind in kinds]
+            return _any([*ways, *_when(self._words(field, token.text))])
         return _one(self._words(field, token.text))
 
     def _words(self, field: str, typed: str) -> list[Clause]:
@@ -353,23 +301,23 @@ class _Reading:
         return [Term(field, term) for term in self._analyser.query_terms(word)]
 
 
-def _identifier(typed: str) -> Clause | None:
-    """A number or address recognised for what it is; None for an ordinary word."""
+def recognised(typed: str) -> tuple[str, ...]:
+    """The fields that a number or address may be meant for, likeliest first; () for a word."""
     value = typed.strip(".,;")
     digits = phone_digits(value)
     if "@" in value:
-        return _email(value)
+        return ("email",)
     if CASE_NUMBER.fullmatch(value):
-        return _case(value)
+        return ("case",)
     if value.isdigit() and len(value) == 18:
-        return _metering_point(value)
+        return ("metering_point",)
     if re.fullmatch(r"(\+|0)[\d()/-]*", value) and len(digits) >= 7:
-        return AnyOf((_phone(value), _customer(value)))
-    if value.isdigit() and len(value) >= 7:
-        return AnyOf((_customer(value), _phone(value)))
+        return ("phone", "customer")
+    if value.isdigit() and len(value) >= LEAST_LAST_DIGITS:
+        return ("customer", "phone")
     if any(c.isdigit() for c in value) and re.fullmatch(r"[0-9A-Za-z-]{3,20}", value):
-        return _customer(value)
-    return None
+        return ("customer",)
+    return ()
 
 
 # -- trees -----------------------------------------------------------------------------

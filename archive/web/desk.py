@@ -17,6 +17,7 @@ from archive import permissions, retention
 from archive.archive import Archive, View
 from archive.formats.identifiers import normalise_phone, phone_digits
 from archive.model import Direction, Kind, Query
+from archive.search.understanding import Piece
 from archive.web import kept as keeping
 from archive.web.kept import Kept
 
@@ -45,6 +46,8 @@ class Listing:
     rows: tuple[Row, ...]
     more: bool
     rebuilding: tuple[str, ...] = ()  # months of which some may be missing, YYYY-MM
+    understood: tuple[Piece, ...] = ()  # how what was typed into `q` was read
+    explained: tuple[str, ...] = ()  # what of it could not be read as meant, as codes
 
     @property
     def first(self) -> int:
@@ -102,6 +105,8 @@ def turn(token: str, kept: Kept, number: int, *, count: bool = True) -> Listing:
         rows=tuple(Row(view, reasons(view, query)) for view in found.items),
         more=found.next is not None,
         rebuilding=found.rebuilding,
+        understood=found.understood,
+        explained=found.explained,
     )
 
 

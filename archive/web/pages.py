@@ -18,6 +18,7 @@ from archive import permissions
 from archive.errors import ArchiveError
 from archive.model import Scope
 from archive.web import (
+    account,
     accounts,
     admin,
     assets,
@@ -29,12 +30,14 @@ from archive.web import (
     holds,
     login,
     notices,
+    outcomes,
     proof,
     recording,
     rules,
     search,
     show,
     sources,
+    timeline,
     verify,
     words,
 )
@@ -42,6 +45,8 @@ from archive.web import (
 BLUEPRINTS = (
     login.pages,
     verify.pages,
+    outcomes.pages,
+    timeline.pages,
     search.pages,
     recording.pages,
     cases.pages,
@@ -52,6 +57,7 @@ BLUEPRINTS = (
     proof.pages,
     admin.pages,
     accounts.pages,
+    account.pages,
     rules.pages,
     sources.pages,
 )

@@ -15,6 +15,8 @@ from archive import permissions
 from archive.archive import View
 from archive.casework.cases import Note
 from archive.casework.staff import Colleague
+from archive.casework.verifications import Verification
+from archive.erasure.asking import ErasureRequest
 from archive.errors import CaseRequired, Forbidden
 from archive.model import Actor, Kind, Purpose, Rendition, Scope
 from archive.web import desk
@@ -43,10 +45,15 @@ class Pane:
     may_restrict: bool
     keepers: tuple[Colleague, ...]  # to whom a hold can be handed over
     dpos: tuple[Colleague, ...]  # and a restriction
-    names: Mapping[str, str]  # of those who changed a hold, by their ids
+    names: Mapping[str, str]  # of those who changed a hold, noted or verified, by their ids
     noted: tuple[Note, ...] | None  # within the case that is settled; None: nothing is noted here
     may_note: bool
+    verified: tuple[Verification, ...]
+    may_verify: bool
+    conversation: tuple[View, ...]  # the emails or parts of a call it is of, itself included
     may_erase: bool
+    erasure: ErasureRequest | None  # asked for by somebody, not yet confirmed
+    confirms: bool  # whether this person is the second one
     media: str  # "player", "pending", "undecodable", "unreadable", "lost", "email"
     channels: tuple[str, ...]
     opened: bool
@@ -93,6 +100,8 @@ def build(
     if problem:
         purpose, opened = None, False
     noted = _noted(view, actor, case if not problem else None)
+    asked = desk.archive_().erasure_request(actor, view.id)
+    verified = desk.archive_().verifications(actor, [view]).get(view.id, ())
     return Pane(
         view=view,
         token=token,
@@ -105,10 +114,15 @@ def build(
         may_restrict=permissions.is_dpo(actor),
         noted=noted,
         may_note=Scope.CASES in actor.scopes,
+        verified=verified,
+        conversation=desk.archive_().conversation(actor, view),
+        may_verify=view.readable and Purpose.VERIFICATION in actor.purposes,
         keepers=_keepers(view, restriction=False),
         dpos=_keepers(view, restriction=True),
-        names=_names(view, noted),
+        names=_names(view, noted, verified),
         may_erase=Scope.ERASE in actor.scopes,
+        erasure=asked,
+        confirms=asked is not None and asked.by != actor.id,
         media=_media(view),
         channels=_channels(view),
         opened=opened,
@@ -137,10 +151,12 @@ def _noted(view: View, actor: Actor, case: str | None) -> tuple[Note, ...] | Non
     return desk.archive_().case_notes(actor, case, view.id)
 
 
-def _names(view: View, noted: tuple[Note, ...] | None) -> Mapping[str, str]:
+def _names(
+    view: View, noted: tuple[Note, ...] | None, verified: tuple[Verification, ...]
+) -> Mapping[str, str]:
     changes = [c for held in view.holds if held.terms for c in held.terms.changes]
     ids = {c.by for c in changes} | {c.became for c in changes if c.became}
-    ids |= {note.by for note in noted or ()}
+    ids |= {note.by for note in noted or ()} | {each.by for each in verified}
     return desk.archive_().names(ids) if ids else {}
 
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from flask import Blueprint, abort, g, render_template, request
+from flask import Blueprint, abort, g, redirect, render_template, request, url_for
 from flask_babel import gettext as _
+from werkzeug.wrappers import Response as AnyResponse
 
 from archive import permissions
+from archive.erasure.asking import ErasureRequest
 from archive.errors import BadRequest, NotProven, RecordingHeld, StoreUnavailable
 from archive.web import desk, words
 
@@ -48,6 +50,7 @@ def _page(
         unproven=unproven,
         proof=proof,
         erasures=desk.archive_().erasures(g.actor),
+        waiting=desk.archive_().erasure_requests(g.actor),
     )
 
 
@@ -57,7 +60,7 @@ def erase(id: UUID) -> str:
     if request.form.get("sure") != "1":
         return _not_erased(_("Confirm that the recording is to be erased for good."))
     try:
-        erased = desk.archive_().erase(g.actor, id, reason=request.form.get("reason", ""))
+        done = desk.archive_().request_erasure(g.actor, id, reason=request.form.get("reason", ""))
     except BadRequest:
         return _not_erased(_("Choose a reason."))
     except RecordingHeld:
@@ -66,16 +69,27 @@ def erase(id: UUID) -> str:
         return _not_erased(
             _("Nobody sees it any longer, and what is left of it is erased within minutes.")
         )
-    return render_template("erased.html", erased=erased, problem=None)
+    if isinstance(done, ErasureRequest):
+        return render_template("erased.html", erased=None, asked=done, problem=None)
+    return render_template("erased.html", erased=done, asked=None, problem=None)
+
+
+@pages.post("/recordings/<uuid:id>/erasure/withdrawal")
+def withdraw(id: UUID) -> AnyResponse:
+    """Takes back the wish to erase; the recording's page again."""
+    desk.archive_().withdraw_erasure(g.actor, id)
+    return redirect(url_for("recording.page", id=id), 303)
 
 
 def _not_erased(problem: str) -> str:
-    return render_template("erased.html", erased=None, problem=problem)
+    return render_template("erased.html", erased=None, asked=None, problem=problem)
 
 
 @pages.before_request
 def _allowed() -> None:
-    if request.endpoint != "proof.erase" and not permissions.may_prove(g.actor):
+    if request.endpoint not in ("proof.erase", "proof.withdraw") and not permissions.may_prove(
+        g.actor
+    ):
         abort(403)
 
 

@@ -171,6 +171,22 @@ def email_frame(id: UUID) -> Response:
     return response
 
 
+@pages.get("/recordings/<uuid:id>/source")
+def source(id: UUID) -> AnyResponse | str:
+    """Headers and body of an email as they arrived, for the purpose stated for this task."""
+    token, kept = _kept()
+    try:
+        if kept is None or not kept.purpose:
+            raise PurposeRequired()
+        said, whole = desk.archive_().source_text(g.actor, id, purpose=kept.purpose, case=kept.case)
+    except (CaseRequired, PurposeRequired) as error:
+        return _ask_again(id, token, error)
+    headers, _gap, body = said.replace("\r\n", "\n").replace("\x00", "\ufffd").partition("\n\n")
+    return render_template(
+        "source.html", id=id, token=token, headers=headers, body=body, whole=whole
+    )
+
+
 @pages.get("/recordings/<uuid:id>/attachments/<int:index>")
 def attachment(id: UUID, index: int) -> AnyResponse:
     """One attachment, to be saved and never shown in the browser."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, g, redirect, render_template, request, url_for
+from flask import Blueprint, abort, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from archive import permissions
 from archive.formats.identifiers import find_hetu
 from archive.model import Direction, Kind, Scope
+from archive.search import understanding
 from archive.web import desk, pane
 from archive.web import kept as keeping
 from archive.web.kept import Kept
@@ -33,6 +34,11 @@ def ask() -> Response | tuple[str, int]:
         for name in desk.FIELDS
         if (value := request.form.get(name, "").strip()[:LONGEST])
     }
+    return _go(asked)
+
+
+def _go(asked: dict[str, str]) -> Response | tuple[str, int]:
+    """To a search of its own, or back to the form with what is wrong with it."""
     problems = _problems(asked)
     if problems:
         # A personal identity code is not even kept in the form.
@@ -59,6 +65,24 @@ def edit(token: str) -> str:
     """The form as it was filled in."""
     permissions.require(g.actor, Scope.SEARCH)
     return _form(desk.kept_or_404(token, "search").asked, {})
+
+
+@pages.post("/search/<token>/without")
+def without(token: str) -> Response | tuple[str, int]:
+    """The same search without one field of it, or one piece of what was typed."""
+    permissions.require(g.actor, Scope.SEARCH)
+    asked = dict(desk.kept_or_404(token, "search").asked)
+    name = request.form.get("name", "")
+    piece = request.form.get("piece", -1, int)
+    if name != "q":
+        asked.pop(name, None)
+    else:
+        query = desk.to_query(asked)
+        pieces = understanding.understand(query, now=desk.archive_().now()).pieces
+        if not 0 <= piece < len(pieces):
+            abort(404)
+        asked["q"] = understanding.without(asked["q"], pieces, piece)
+    return _go({name: value for name, value in asked.items() if value})
 
 
 def _form(asked: dict[str, str], problems: dict[str, str]) -> str:

@@ -7,7 +7,7 @@ requests or recordings.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -21,6 +21,9 @@ from markupsafe import Markup
 
 from archive import retention
 from archive.formats.identifiers import mask_hetu
+from archive.formats.sniffing import disguised
+from archive.search.understanding import Piece
+from archive.web import words
 
 WEEKDAYS = {
     "fi": ("ma", "ti", "ke", "to", "pe", "la", "su"),
@@ -49,6 +52,18 @@ def day(on: date, *, language: str) -> str:
     if language == "fi":
         return f"{weekday} {on.day}.{on.month}.{on.year}"
     return f"{weekday} {format_date(on, 'd MMM y', locale='en_GB')}"
+
+
+def days_said(said: Piece, *, language: str) -> str:
+    """The days that a time was read as: one, from–to, or open on one side."""
+    first = day(said.first, language=language) if said.first else ""
+    last = day(said.last, language=language) if said.last else ""
+    return first if first == last else f"{first}–{last}"
+
+
+def taken_for(field: str, *, language: str) -> str:
+    """What a piece of a search was taken for, in the reader's words."""
+    return str(words.TAKEN_FOR.get(field, field))
 
 
 def month_name(on: date, *, language: str) -> str:
@@ -141,10 +156,26 @@ def masked(text: Any) -> str:
     return mask_hetu("" if text is None else str(text))
 
 
+def envelope(given: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the envelope and the journal say, a name and a text each; what is empty is left out."""
+    told = {n: v for n, v in given.items() if n not in {"journal", "protocol", "helo"}}
+    journal = given.get("journal")
+    told |= journal if isinstance(journal, Mapping) else {}
+    return [(str(name), text) for name, value in told.items() if (text := _listed(value))]
+
+
+def _listed(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(str(one) for one in value)
+    return "" if value in (None, False) else str(value)
+
+
 def install(app: Flask) -> None:
     """Registers the filters; those that depend on it get the request's language."""
     spoken: dict[str, Callable[..., Any]] = {
         "moment": moment,
+        "days_said": days_said,
+        "taken_for": taken_for,
         "clock": clock,
         "day": day,
         "month": month,
@@ -162,6 +193,8 @@ def install(app: Flask) -> None:
         "masked": masked,
         "local_day": local_day,
         "iso_day": iso_day,
+        "envelope": envelope,
+        "disguised": lambda found, told: disguised(told, found),
     }.items():
         app.jinja_env.filters[name] = plain
 

@@ -1,4 +1,7 @@
-"""Verifying a contact: one field that knows what was typed, and the customer's contacts."""
+"""Verifying a contact: one field that knows what was typed, and the customer's contacts.
+
+These are narrowed by days as the customer says them, line and agent.
+"""
 
 from __future__ import annotations
 
@@ -7,34 +10,39 @@ import re
 from flask import Blueprint, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from archive import permissions
+from archive import permissions, retention
+from archive.casework.verifications import reference_of
 from archive.formats.identifiers import CASE_NUMBER, find_hetu, normalise_metering_point
 from archive.model import Purpose, Scope
-from archive.web import desk, pane
+from archive.web import desk, narrowing, pane
 from archive.web import kept as keeping
 from archive.web.kept import Kept
 
 pages = Blueprint("verify", __name__)
 LONGEST = 320
+NARROWING = ("when", "line", "agent")
+_NARROWED = ("from", "to", "line", "agent")
 PHONE = re.compile(r"(\+|00?)[\d\s()/-]{6,}")
 
 
 @pages.get("/verify")
 def form() -> str:
     """The field alone."""
-    _require()
+    require()
     return render_template("verify.html", problem=None, listing=None)
 
 
 @pages.post("/verify")
 def look_up() -> Response | tuple[str, int]:
     """Keeps the question under an opaque address and goes there."""
-    _require()
+    require()
     typed = request.form.get("contact", "").strip()[:LONGEST]
-    problem = _problem(typed)
-    if problem:
-        return render_template("verify.html", problem=problem, listing=None), 422
-    name, value = _best(typed)
+    if reference := reference_of(typed):
+        return redirect(url_for("outcomes.one", reference=reference), 303)
+    wrong = problem(typed)
+    if wrong:
+        return render_template("verify.html", problem=wrong, listing=None), 422
+    name, value = best(typed)
     kept = Kept(desk="verify", asked={"contact": typed}, query={name: value})
     token = keeping.keep(desk.archive_(), g.actor, kept)
     return redirect(url_for("verify.contacts", token=token), 303)
@@ -43,7 +51,7 @@ def look_up() -> Response | tuple[str, int]:
 @pages.get("/verify/<token>")
 def contacts(token: str) -> str:
     """The customer's contacts, newest first, the newest one beside the list."""
-    _require()
+    require()
     kept = desk.kept_or_404(token, "verify")
     listing = desk.turn(token, kept, request.args.get("page", 1, int) - 1)
     if not listing.rows:
@@ -52,7 +60,34 @@ def contacts(token: str) -> str:
     return pane.show(newest, kept=kept, token=token, listing=listing)
 
 
-def _require() -> None:
+@pages.post("/verify/<token>/narrow")
+def narrow(token: str) -> Response:
+    """The same customer's contacts of some days, a line or an agent; under an address of its own.
+
+    Empty fields take the narrowing away. What is not understood changes nothing and is said.
+    """
+    require()
+    kept = desk.kept_or_404(token, "verify")
+    given = {name: request.form.get(name, "").strip()[:LONGEST] for name in NARROWING}
+    if find_hetu(" ".join(given.values())):
+        return redirect(url_for("verify.contacts", token=token, wrong="hetu"), 303)
+    query = {name: value for name, value in kept.query.items() if name not in _NARROWED}
+    query |= {name: given[name] for name in ("line", "agent") if given[name]}
+    if given["when"]:
+        today = retention.local(desk.archive_().now()).date()
+        try:
+            first, last = narrowing.days(given["when"], today)
+        except (ValueError, OverflowError):
+            return redirect(url_for("verify.contacts", token=token, wrong="when"), 303)
+        query |= {"from": first.isoformat(), "to": last.isoformat()}
+    asked = {"contact": kept.asked["contact"]} | {n: v for n, v in given.items() if v}
+    narrowed = Kept(desk="verify", asked=asked, query=query, purpose=kept.purpose, case=kept.case)
+    made = keeping.keep(desk.archive_(), g.actor, narrowed)
+    return redirect(url_for("verify.contacts", token=made), 303)
+
+
+def require() -> None:
+    """Nothing if the reader verifies contacts, else Forbidden."""
     permissions.require(g.actor, Scope.SEARCH)
     permissions.require_purpose(g.actor, Purpose.VERIFICATION)
 
@@ -75,7 +110,7 @@ def candidates(typed: str) -> list[tuple[str, str]]:
     return [("customer", bare)]
 
 
-def _best(typed: str) -> tuple[str, str]:
+def best(typed: str) -> tuple[str, str]:
     """The first reading under which there is anything, else the likeliest that is allowed."""
     allowed = _allowed(typed)
     for name, value in allowed if len(allowed) > 1 else ():
@@ -92,7 +127,7 @@ def _allowed(typed: str) -> list[tuple[str, str]]:
     return [f for f in found if permissions.names_customer(desk.to_query(dict([f])))]
 
 
-def _problem(typed: str) -> str | None:
+def problem(typed: str) -> str | None:
     """Why the text is not searched by: "empty", "hetu", "short"."""
     if not typed:
         return "empty"

@@ -44,6 +44,37 @@ REASONS = {
     "case": _("complaint case"),
     "text": _("words"),
 }
+# What a piece of a search was taken for.
+TAKEN_FOR = {
+    "word": _("word"),
+    "phrase": _("words"),
+    "beginning": _("beginning"),
+    "name": _("name"),
+    "subject": _("subject"),
+    "time": _("time"),
+    "line": _("service line or mailbox"),
+    "agent": _("agent"),
+    "customer": _("customer number"),
+    "phone": _("phone"),
+    "email": _("email address"),
+    "metering_point": _("metering point"),
+    "case": _("complaint case"),
+    "kind": _("kind"),
+    "direction": _("direction"),
+    "source": _("source"),
+}
+# How a search was read where that is not plain.
+EXPLAINED = {
+    "quote-not-closed": _("A quotation mark is missing: everything behind the first was taken."),
+    "phrase-as-words": _("Words in quotes are all looked for, in any order."),
+    "prefix-too-short": _("Give at least two letters before the asterisk."),
+    "too-long": _("Only the first 1,000 characters were read."),
+    "too-many-words": _("Only the first 40 words were read."),
+    "identity-code-not-searched": _("Personal identity codes are not searched by."),
+    "nothing-to-search": _("There was no word to look for."),
+    "unknown-field": _("There is no such field; it was read as a word:"),
+    "dates-apart": _("The times have no day in common: everything between them was taken."),
+}
 REFUSALS = {
     "older-than-retention": _("more than a year old"),
     "reference-erased": _("erased before"),
@@ -72,6 +103,8 @@ VERBS = {
     "browse": _("Browsed"),
     "correct": _("Corrected"),
     "erase": _("Erased early"),
+    "erase-request": _("Asked for an early erasure"),
+    "erase-withdraw": _("Withdrew the wish to erase"),
     "open-case": _("Complaint case opened"),
     "add-to-case": _("Added to a case"),
     "hold": _("Held"),
@@ -93,6 +126,9 @@ VERBS = {
     "disallow-line": _("Took a line from a source"),
     "unrestrict-source": _("Lifted a source's restriction"),
     "read-audit": _("Read the audit log"),
+    "read-conversation": _("Read a conversation's list"),
+    "record-verification": _("Recorded the outcome of a verification"),
+    "undo-verification": _("Took a verification back"),
 }
 PLACES = {
     "certificate": _("Signed lists"),
@@ -101,6 +137,31 @@ PLACES = {
     "catalogue": _("Catalogue"),
     "index": _("Search index"),
     "backup": _("Newest backup"),
+}
+OUTCOMES = {
+    "confirmed": _("Confirmed"),
+    "different": _("Different from what was said"),
+    "not-found": _("Not found"),
+}
+ENVELOPE = {
+    "mail_from": _("Sender of the envelope"),
+    "rcpt_to": _("Recipients of the envelope"),
+    "client": _("Delivered by"),
+    "tls": _("Encryption of the delivery"),
+    "sender": _("Sender, by the journal"),
+    "on_behalf_of": _("On behalf of, by the journal"),
+    "to": _("Recipients, by the journal"),
+    "cc": _("Copies, by the journal"),
+    "bcc": _("Blind copies, by the journal"),
+    "recipients": _("Everybody who got it, by the journal"),
+    "via": _("Through groups or forwarding"),
+}
+FILES = {
+    "application/x-msdownload": _("a Windows program"),
+    "application/x-executable": _("a program"),
+    "text/x-script": _("a script"),
+    "text/html": _("a web page"),
+    "application/zip": _("a packed file"),
 }
 CHANNELS = {"agent": _("Agent"), "customer": _("Customer")}
 
@@ -124,6 +185,10 @@ ERRORS: dict[str, tuple[LazyString, LazyString]] = {
     "PurposeRequired": (
         _("State the purpose"),
         _("A recording is opened only for a stated purpose."),
+    ),
+    "TooLateToUndo": (
+        _("The outcome can no longer be taken back"),
+        _("It is taken back by the person who recorded it, on the same day. Record a new one."),
     ),
     "StaleForm": (
         _("The page was out of date"),

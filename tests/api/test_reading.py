@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from archive import retention
 from archive.archive import Archive
 from tests.api.test_delivery import metadata, post_call, post_email
 from tests.clock import Clock
@@ -296,6 +297,20 @@ def test_health_and_description_answer(machine: Machine) -> None:
     assert machine.client.get("/metrics").status_code == 200
     document = machine.get("/api/v1/openapi.json").get_json()
     assert document["openapi"].startswith("3.1")
+
+
+def test_an_answer_says_how_every_piece_of_a_question_was_understood(
+    machine: Machine, call: dict[str, Any]
+) -> None:
+    answer = machine.post("/api/v1/recordings/search", {"q": "tänään puh:040 123 4567"})
+    assert [item["id"] for item in answer.get_json()["items"]] == [call["id"]]
+    today = str(retention.local(datetime.fromisoformat(call["occurred_at"])).date())
+    assert answer.get_json()["understood"] == [
+        {"as": ["time"], "start": 0, "stop": 6, "from": today, "to": today},
+        {"as": ["phone"], "start": 7, "stop": 23, "value": "+358401234567", "without": False},
+    ]
+    nothing = machine.post("/api/v1/recordings/search", {"q": "eilen puh:040 123 4567"})
+    assert nothing.get_json()["items"] == []
 
 
 @pytest.mark.parametrize(

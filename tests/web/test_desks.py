@@ -54,6 +54,32 @@ def test_no_name_or_number_stands_in_an_address(agent: Visitor, call: dict[str, 
     assert not [link for link in agent.links(".") if AINO in link or "401234567" in link]
 
 
+def test_a_search_says_how_it_was_understood_and_each_piece_can_be_taken_away(
+    complaints: Visitor, call: dict[str, Any], email: dict[str, Any]
+) -> None:
+    complaints.get("/search")
+    complaints.submit("/search", q="lasku eilen", kind="email")
+    assert "Ymmärrettiin näin:" in complaints.page
+    assert "ma 23.11.2026" in complaints.page
+    assert email["id"] in complaints.page
+    complaints.submit("/search", q="lasku tänään TAI eilen foo:bar")
+    assert "Ei hakutuloksia" in complaints.page
+    assert "Tällaista kenttää ei ole; se luettiin sanana: foo" in complaints.page
+    complaints.submit("/search", q="katko tänään linja:viat", direction="inbound")
+    taken = "katko linja:viat"
+    assert call["id"] in complaints.page
+    without = re.findall(r'action="(/search/[\w-]{24}/without)"', complaints.page)
+    complaints.submit(without[0], name="q", piece="1")
+    assert call["id"] in complaints.page
+    assert "ti 24.11.2026</li>" not in complaints.page
+    complaints.get(complaints.links("/edit$")[0])
+    assert f'value="{taken}"' in complaints.page
+    complaints.submit(without[0], name="direction")
+    complaints.get(complaints.links("/edit$")[0])
+    assert '<option value="inbound" selected>' not in complaints.page
+    assert complaints.post(without[0], name="q", piece="9").status_code == 404
+
+
 def test_back_and_reload_find_the_same_list(agent: Visitor, call: dict[str, Any]) -> None:
     agent.get("/verify")
     address = agent.post("/verify", contact=AINO).location

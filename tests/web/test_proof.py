@@ -96,3 +96,45 @@ def test_proofs_are_shown_to_data_protection_and_administration_alone(
         assert visitor.links(r"^/expiry/proof$") == []
         assert visitor.client.get("/expiry/proof").status_code == 403
         assert visitor.post("/expiry/proof", id=str(uuid4())).status_code == 403
+
+
+def test_with_four_eyes_one_asks_for_the_erasure_and_another_confirms_it(
+    person: Callable[..., Visitor], call: dict[str, Any], archive: Archive
+) -> None:
+    archive.config = replace(archive.config, erase_four_eyes=True)
+    first, second = person("dpo", name="eka"), person("dpo", name="toka")
+    path = f"/recordings/{call['id']}"
+    first.get(path)
+    first.submit(f"{path}/erasure", reason="private", sure="1")
+    assert "Tallenteen poistamista pyydettiin" in first.page
+    first.get(path)
+    assert "Toisen henkilön on vahvistettava se" in first.page
+    assert "Vahvista poisto" not in first.page
+    first.submit(f"{path}/erasure", reason="private", sure="1")  # not by asking twice
+    assert first.client.get(path).status_code == 200
+    second.get("/notices")
+    assert second.links(f"^{path}$")
+    second.get("/expiry/proof")
+    assert "eka" in second.page
+    second.get(path)
+    assert "Vahvista poisto" in second.page
+    second.submit(f"{path}/erasure", reason="private", sure="1")
+    assert "Tallenne poistettiin" in second.page
+    assert second.client.get(path).status_code == 404
+    second.get("/expiry/proof")
+    assert "Odottaa toista henkilöä" not in second.page
+
+
+def test_a_wish_to_erase_can_be_taken_back(
+    person: Callable[..., Visitor], call: dict[str, Any], archive: Archive
+) -> None:
+    archive.config = replace(archive.config, erase_four_eyes=True)
+    first, second = person("dpo", name="eka"), person("dpo", name="toka")
+    path = f"/recordings/{call['id']}"
+    first.get(path)
+    first.submit(f"{path}/erasure", reason="art17", sure="1")
+    second.get(path)
+    second.submit(f"{path}/erasure/withdrawal")
+    assert "Vahvista poisto" not in second.page and "Poista tallenne heti" in second.page
+    second.submit(f"{path}/erasure", reason="art17", sure="1")  # now the first one of two
+    assert second.client.get(path).status_code == 200

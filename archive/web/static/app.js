@@ -45,3 +45,16 @@ if (wanted) {
 
 document.querySelector("[data-keys]")?.addEventListener("click", showKeys);
 document.querySelector(".rows a[aria-current]")?.scrollIntoView({ block: "nearest" });
+
+// Copying a reference and printing a sheet. Where copying is refused, the text is marked instead.
+document.querySelectorAll("[data-copy]").forEach((button) => {
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(button.dataset.copy);
+      button.textContent = button.dataset.copied;
+    } catch {
+      getSelection().selectAllChildren(document.getElementById("reference"));
+    }
+  });
+});
+document.querySelectorAll("[data-print]").forEach((button) => button.addEventListener("click", () => window.print()));
