@@ -42,6 +42,8 @@ def document(vault: Vault, recording: Recording) -> Document:
         names=tuple(mail.names) if mail else (),
         subject=_masked(mail.subject or "") if mail else "",
         text=_masked("\n".join(_words(descriptor, description)))[:_TEXT_CHARS],
+        duration_s=description.call.duration_s if description.call else None,
+        attachments=bool(mail.attachments) if mail else None,
     )
 
 

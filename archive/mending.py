@@ -119,7 +119,8 @@ class Reconciler:
     of the time.
 
     To be asked by whoever alone writes the index, between two writings. What differs twice in
-    a row is made anew; so is what does not read back whole, one month a round.
+    a row is made anew; so is what does not read back whole, and what another analyser made before
+    the program was renewed, one month a round.
     """
 
     def __init__(
@@ -140,6 +141,7 @@ class Reconciler:
         self._monotonic = monotonic
         self._due = 0.0
         self._suspected: set[str] = set()
+        self._some_stale = True  # until it is known that there is none: nothing makes one later
         self._read: list[str] = []  # months still to be read in this turn
 
     def step(self) -> list[str]:
@@ -150,6 +152,7 @@ class Reconciler:
         differing = self._differing()
         found = (differing & self._suspected) | self._unreadable()
         self._suspected = differing - found
+        found |= found or self._one_stale()
         for month in sorted(found):
             rebuild(self._engine, self._index, month, now=self._now())
         took = self._monotonic() - began
@@ -170,6 +173,20 @@ class Reconciler:
             if not count.least <= size <= count.most:
                 found.add(month)
         return found
+
+    def _one_stale(self) -> set[str]:
+        """The newest month that another analyser made, while no other is being made anew."""
+        if not self._some_stale:
+            return set()
+        with reading(self._engine) as connection:
+            if _noted(connection, REBUILDING) or _noted(connection, DAMAGED):
+                return set()
+        try:
+            stale = self._index.stale()
+        except IndexDamaged:
+            return set()
+        self._some_stale = bool(stale)
+        return set(sorted(stale)[-1:])
 
     def _unreadable(self) -> set[str]:
         self._read = self._read or sorted(self._index.months())

@@ -282,6 +282,8 @@ class Document:
     names: tuple[str, ...]
     subject: str
     text: str
+    duration_s: float | None = None
+    attachments: bool | None = None  # whether an email has any; None: no email
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +304,10 @@ class Query:
     to: datetime | None = None  # exclusive
     sort: str = "newest"  # or "relevance"
     lines: frozenset[str] | None = None
+    source: str | None = None
+    duration: str | None = None  # a class of lengths, of search.terms.DURATIONS
+    attachment: bool | None = None
+    ids: frozenset[UUID] | None = None  # none but these
 
 
 @dataclass(frozen=True, slots=True)

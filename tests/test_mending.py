@@ -14,6 +14,7 @@ from archive import catalogue, mending, worker
 from archive.archive import Archive
 from archive.db import transaction
 from archive.mending import Reconciler
+from archive.search import whoosh_index, whoosh_month
 from archive.worker import Worker
 from tests.api.test_delivery import metadata, post_call
 from tests.clock import Clock
@@ -88,6 +89,29 @@ def test_the_other_months_are_searched_and_the_damaged_one_comes_back_when(
         carer.index_once()
     assert search(machine) == (everything, [])
     assert archive.index.check() == {}
+
+
+def test_months_of_an_older_index_are_made_anew_one_after_the_other(
+    archive: Archive,
+    machine: Machine,
+    two_months: dict[str, list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (whoosh_index, whoosh_month):
+        monkeypatch.setattr(module, "analyser_mark", lambda name: f"{name}+newer")
+    everything = {id for ids in two_months.values() for id in ids}
+    assert sorted(archive.index.stale()) == sorted(two_months)
+    reconciler = Reconciler(archive.engine, archive.index, now=archive.now, every_s=0, share=1)
+    begun = []
+    for _ in range(3):
+        begun += reconciler.step()
+        assert reconciler.step() == [], "while one month is being made anew, no other is begun"
+        machine.work()
+        with transaction(archive.engine) as connection:
+            mending.end_rebuilds(connection, now=archive.now())
+    assert begun == sorted(two_months, reverse=True)
+    assert archive.index.stale() == []
+    assert search(machine) == (everything, [])
 
 
 def test_an_answer_says_what_is_lacking_until_the_month_is_whole_again(

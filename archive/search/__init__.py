@@ -16,7 +16,9 @@ from uuid import UUID
 
 from archive.model import Document, Hit, Query
 
-FACETS = ("kind", "line", "direction", "agent", "source", "month")
+FACETS = (
+    "kind", "line", "direction", "agent", "source", "month", "duration", "attachment",
+)  # fmt: skip
 
 
 class KeyProvider(Protocol):

@@ -25,6 +25,7 @@ _VERSION = 2  # of the rules in this file; a change makes the months of an index
 _EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
 _NUMBER = re.compile(r"\+?\d(?:[\d ().\u00a0-]{4,28})\d")
 _READINGS = 2  # base forms of a word of which the parts are looked for
+_NAMES = frozenset({"etunimi", "sukunimi", "paikannimi", "nimi"})  # Voikko's classes
 _SHORT_FIRST_PARTS = frozenset({"yö", "it"})  # of compounds; others have three letters
 
 
@@ -42,6 +43,10 @@ class Lemmatiser(Protocol):
 
     def parts(self, word: str) -> tuple[str, ...]:
         """The base forms of a compound's parts; () where it is none."""
+        ...
+
+    def knows(self, word: str) -> bool:
+        """Whether a dictionary has the clean word, and not as a person's name."""
         ...
 
     def load(self) -> None:
@@ -91,6 +96,10 @@ class Analyser:
         lemmas = [*self._lemmas(_joined(cleaned)), *self._hyphenated(cleaned)]
         near = [other for lemma in lemmas for other in self._synonyms.of(lemma)]
         return _distinct([_joined(cleaned), *lemmas, *near])
+
+    def knows(self, word: str) -> bool:
+        """Whether a clean word is an ordinary one, not a name and not misspelt."""
+        return word in self._trade or self._lemmatiser.knows(word)
 
     def _terms_of(self, word: str, language: str | None) -> tuple[str, ...]:
         joined = _joined(word)
@@ -156,6 +165,10 @@ class SimplemmaLemmatiser:
 
     def parts(self, word: str) -> tuple[str, ...]:
         return _distinct(self._split(word))
+
+    def knows(self, word: str) -> bool:
+        dictionaries = self._dictionaries()
+        return any(dictionaries.get(language, word) for language in self._LANGUAGES)
 
     def _compound_lemma(self, word: str) -> str | None:
         """A compound that no dictionary has: its last part's lemma behind what stands before."""
@@ -248,6 +261,12 @@ class VoikkoLemmatiser:
                 across = ["".join(pieces[n:]) for n in range(1, len(pieces))]
                 return _distinct([*first, *across])
         return ()
+
+    def knows(self, word: str) -> bool:
+        classes = [str(analysis.get("CLASS", "")) for analysis in self._analyses(word)]
+        if classes:
+            return any(each not in _NAMES for each in classes)
+        return self._others.knows(word)
 
     def _first_part(self, piece: str) -> tuple[str, ...]:
         """käytön- is käyttö, sähkö- is itself; liittymis- is whatever liittyminen is to Voikko."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from archive.search.query import AllOf, AnyOf, Clause, Not, Prefix, Term
+from archive.search.query import AllOf, AnyOf, Clause, Not, OneOf, Prefix, Term
 
 Digest = Callable[[str, str], int]
 Beginning = Callable[[str, str], Iterable[str]]  # field, prefix -> words that begin so
@@ -35,6 +35,8 @@ def condition(clause: Clause, digest: Digest, beginning: Beginning) -> Condition
         return Condition("terms @> %s::bigint[]", ([digest(clause.field, clause.text)],))
     if isinstance(clause, Prefix):
         return _some(_digests([clause], digest, beginning))
+    if isinstance(clause, OneOf):
+        return Condition("id = any(%s::uuid[])", (list(clause.ids),))
     if isinstance(clause, Not):
         inner = condition(clause.part, digest, beginning)
         return Condition(f"not ({inner.sql})", inner.values)
@@ -47,6 +49,8 @@ def rare(clause: Clause) -> bool:
     """Whether few contacts can match, whatever they say."""
     if isinstance(clause, Term | Prefix):
         return clause.field in RARE
+    if isinstance(clause, OneOf):
+        return True
     if isinstance(clause, AnyOf):
         return bool(clause.parts) and all(rare(part) for part in clause.parts)
     return isinstance(clause, AllOf) and any(rare(part) for part in clause.parts)

@@ -15,7 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from archive import seal
 from archive.search.terms import FIELDS
 
-LABELS = ("kind", "line", "direction", "source", "agent_label")  # that facets count
+LABELS = (  # that facets count
+    "kind", "line", "direction", "source", "agent_label", "duration", "attachment",
+)  # fmt: skip
 BEGINNINGS = ("text", "subject", "phone_end")  # that are searched by how a word begins
 _PREFIXES = {name: seal.context("index-term", name) for name in FIELDS}
 _WORD_BYTES = 150  # of memory that a word takes, about

@@ -11,12 +11,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from archive.formats.identifiers import CASE_NUMBER, mask_hetu, phone_digits
 from archive.model import Query
+from archive.search.alike import LEAST, neighbourhood
 from archive.search.finnish import Analyser
 from archive.search.spelling import TERM_CHARS, clean, fold, folded_words, words
-from archive.search.terms import compact, email_forms, exact, person_terms, phone_forms
+from archive.search.terms import (
+    attachment_class,
+    compact,
+    email_forms,
+    exact,
+    person_terms,
+    phone_forms,
+)
 from archive.search.typed import Token, tokens
 
 LEAST_LAST_DIGITS = 4  # of a phone number, to be found by them
@@ -60,7 +69,14 @@ class Not:
     part: Clause
 
 
-Clause = Term | Prefix | AllOf | AnyOf | Not
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """The documents of these ids."""
+
+    ids: frozenset[UUID]
+
+
+Clause = Term | Prefix | AllOf | AnyOf | Not | OneOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +128,14 @@ def _filters(query: Query) -> list[Clause]:
         found.append(Term("kind", query.kind.value))
     if query.direction is not None:
         found.append(Term("direction", query.direction.value))
+    if query.source is not None:
+        found.append(_source(query.source))
+    if query.duration is not None:
+        found.append(Term("duration", query.duration))
+    if query.attachment is not None:
+        found += [Term("attachment", text) for text in attachment_class(query.attachment)]
+    if query.ids is not None:
+        found.append(OneOf(query.ids))
     if query.lines is not None:
         found.append(_any(Term("line", t) for line in sorted(query.lines) for t in exact(line)))
     return found
@@ -260,7 +284,7 @@ class _Reading:
         if token.field in _READERS:
             return _READERS[token.field](token.text)
         if token.field == "names":
-            return _one(_all_terms("names", folded_words(token.text)))
+            return _one([_alike(word) for word in folded_words(token.text)])
         field = token.field or "text"
         if token.quoted:
             self.notes.append("phrase-as-words")
@@ -269,7 +293,14 @@ class _Reading:
         if kinds:
             ways = [_READERS[kind](token.text.strip(".,;")) for kind in kinds]
             return _any([*ways, *_when(self._words(field, token.text))])
+        if field == "text" and not token.negated and self._may_be_name(token.text):
+            return _any([*self._words(field, token.text), _alike(fold(clean(token.text)))])
         return _one(self._words(field, token.text))
+
+    def _may_be_name(self, typed: str) -> bool:
+        """Whether it is one word of letters that no dictionary has: perhaps a name, misspelt."""
+        word = clean(typed)
+        return len(word) >= LEAST and word.isalpha() and not self._analyser.knows(word)
 
     def _words(self, field: str, typed: str) -> list[Clause]:
         if typed.endswith("*"):
@@ -318,6 +349,11 @@ def recognised(typed: str) -> tuple[str, ...]:
     if any(c.isdigit() for c in value) and re.fullmatch(r"[0-9A-Za-z-]{3,20}", value):
         return ("customer",)
     return ()
+
+
+def _alike(word: str) -> Clause:
+    """A person's name, perhaps with one slip."""
+    return _any([Term("names", word), *_all_terms("alike", neighbourhood(word))])
 
 
 # -- trees -----------------------------------------------------------------------------

@@ -10,10 +10,11 @@ from collections.abc import Iterable
 
 from archive.formats.identifiers import email_key, mask_hetu, normalise_phone, phone_digits
 from archive.model import Document
+from archive.search.alike import name_words, neighbourhoods
 from archive.search.finnish import Analyser
 from archive.search.spelling import TERM_CHARS, clean, fold, folded_words
 
-VERSION = 1  # of the fields; a change makes the months of an index stale
+VERSION = 2  # of the fields; a change makes the months of an index stale
 FIELDS = (
     "id",
     "kind",
@@ -29,10 +30,20 @@ FIELDS = (
     "metering_point",
     "case",
     "names",
+    "alike",
+    "duration",
+    "attachment",
     "subject",
     "text",
 )
 _LABEL_CHARS = 120
+DURATIONS = {  # classes of a call's length: from so many seconds on
+    "0-30": 0.0,
+    "30-120": 30.0,
+    "120-300": 120.0,
+    "300-900": 300.0,
+    "900-": 900.0,
+}
 
 
 def document_terms(document: Document, analyser: Analyser) -> dict[str, list[str]]:
@@ -57,11 +68,26 @@ def document_terms(document: Document, analyser: Analyser) -> dict[str, list[str
         "email": _distinct(form for raw in document.emails for form in email_forms(raw)),
         "metering_point": [compact(document.metering_point)] if document.metering_point else [],
         "case": [compact(document.case)] if document.case else [],
-        "names": [word for name in names for word in folded_words(name)],
+        "names": [word for name in names for word in name_words(name)],
+        "alike": neighbourhoods([*names, agent]),
+        "duration": duration_class(document.duration_s),
+        "attachment": attachment_class(document.attachments),
         "subject": analyser.index_terms(subject),
         "text": analyser.index_terms(spoken),
     }
     return {name: terms for name, terms in fields.items() if terms}
+
+
+def duration_class(seconds: float | None) -> list[str]:
+    """The class of a length; [] where it is not known."""
+    if seconds is None:
+        return []
+    return [[name for name, least in DURATIONS.items() if least <= max(seconds, 0.0)][-1]]
+
+
+def attachment_class(has: bool | None) -> list[str]:
+    """ "yes" or "no" of an email; [] of anything else."""
+    return [] if has is None else ["yes" if has else "no"]
 
 
 def exact(value: str) -> list[str]:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from archive.search.instants import Key
-from archive.search.query import AllOf, AnyOf, Clause, Not, Prefix, Question, Term
+from archive.search.query import AllOf, AnyOf, Clause, Not, OneOf, Prefix, Question, Term
 from archive.search.whoosh_month import Leaf
 
 _SATURATION = 1.2  # of a term's weight by its number in a document (BM25's k1)
@@ -54,6 +54,8 @@ def _found(leaf: Leaf, clause: Clause) -> set[int] | None:
         return leaf.matching(clause.field, clause.text)
     if isinstance(clause, Prefix):
         return leaf.starting(clause.field, clause.text)
+    if isinstance(clause, OneOf):
+        return leaf.of_ids({id.bytes for id in clause.ids})
     if isinstance(clause, Not):
         without = _found(leaf, clause.part)
         return set() if without is None else set(range(leaf.count)) - without
@@ -88,6 +90,8 @@ def _size(leaf: Leaf, clause: Clause) -> int:
     """About how many documents match; what excludes comes last."""
     if isinstance(clause, Term):
         return leaf.frequency(clause.field, clause.text)
+    if isinstance(clause, OneOf):
+        return min(len(clause.ids), leaf.count)
     if isinstance(clause, Not):
         return 2 * leaf.count + 1
     if isinstance(clause, AnyOf):

@@ -42,6 +42,9 @@ class NoLemmas:
     def parts(self, word: str) -> tuple[str, ...]:
         return ()
 
+    def knows(self, word: str) -> bool:
+        return False
+
     def load(self) -> None:
         return None
 

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -180,6 +181,35 @@ def test_hits_tell_when_the_contact_was(filled: Index, said: list[Document]) -> 
     times = {d.id: d.occurred_at for d in said}
     hits = filled.find(Query(), limit=ALL)
     assert all(hit.occurred_at == times[hit.id] for hit in hits)
+
+
+def test_lengths_attachments_sources_and_ids_narrow_and_are_counted(index: Index) -> None:
+    index.put(
+        [
+            document(1, duration_s=0.0),
+            document(2, duration_s=29.9, source="other"),
+            document(3, duration_s=300.0),
+            document(4, duration_s=86_400.0),
+            document(5, kind=Kind.EMAIL, attachments=True),
+            document(6, kind=Kind.EMAIL, attachments=False),
+            document(7),
+        ]
+    )
+
+    def found(**fields: Any) -> list[int]:
+        return sorted(hit.id.int for hit in index.find(Query(**fields), limit=9))
+
+    assert index.facets(Query(), ["duration", "attachment"]) == {
+        "duration": {"0-30": 2, "300-900": 1, "900-": 1},
+        "attachment": {"yes": 1, "no": 1},
+    }
+    assert found(duration="0-30") == [1, 2]
+    assert found(attachment=True) == [5]
+    assert found(attachment=False) == [6]
+    assert found(source="other") == [2]
+    assert found(q="lähde:other") == [2]
+    assert found(ids=frozenset({UUID(int=2), UUID(int=6), UUID(int=99)})) == [2, 6]
+    assert found(ids=frozenset()) == []
 
 
 def test_facets_count_the_values_of_what_was_found(filled: Index, said: list[Document]) -> None:
