@@ -49,7 +49,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """Which entries are asked for; what is None does not matter. `to` is exclusive."""
+    """Which entries are asked for; what is None does not matter. `to` is exclusive.
+
+    `subjects`: entries that carry one of these digests; see `archive.subjects`.
+    """
 
     recording_id: UUID | None = None
     actor_id: str | None = None
@@ -58,6 +61,7 @@ class Asked:
     case_number: str | None = None
     from_: datetime | None = None
     to: datetime | None = None
+    subjects: tuple[str, ...] | None = None
 
 
 def append(
@@ -175,6 +179,9 @@ def entries(
             name = f"v{len(values)}"
             conditions.append(f"{column} {comparison} :{name}")
             values[name] = value
+    if asked.subjects is not None:
+        conditions.append("detail ? 'subjects' and detail -> 'subjects' ?| :subjects")
+        values["subjects"] = list(asked.subjects)
     rows = connection.execute(
         text(
             f"select {_COLUMNS} from audit_event where {' and '.join(conditions)} "  # noqa: S608

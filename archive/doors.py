@@ -107,7 +107,8 @@ PAGES = (
     *_doors(DPO, "", "expiry.certificate", refusal=404),
     *_doors(PROOF, "", "proof.form", "proof.prove"),
     *_doors(ERASE, RECORDING, "proof.erase", "proof.withdraw"),
-    *_doors(AUDIT, "", "auditing.log", "auditing.narrowed"),
+    *_doors(AUDIT, "", "auditing.log", "auditing.narrowed", "auditing.unusual"),
+    *_doors(AUDIT, "finding", "auditing.reviewed"),
     *_doors(
         ADMIN, "", "admin.overview", "admin.create_person", "admin.new_link",
         "admin.disable_person", "admin.create_token", "admin.revoke_token",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from archive.erasure.housekeeping import CLOSED_CASES_YEARS, COUNTS, FORMER_PEOPLE, FORMER_TOKENS
+from archive.subjects import KEPT_MONTHS
 
 YEAR = "a year from the contact or its shorter rule, or until its holds end"
 GOOD = "as long as the archive"
@@ -142,6 +143,8 @@ KEYS = (
          "the nightly run destroys it; a tombstone with the date stays"),
     Kept("hold", "a key for each hold", "until the hold has ended",
          "the nightly run destroys it; a tombstone with case and random id stays"),
+    Kept("audit", "a key for each month: of whom the entries of the audit log are",
+         f"{KEPT_MONTHS} months", "the worker destroys it in the night: nobody can ask any longer"),
     Kept("case", "a key for each case", "ARCHIVE_CASE_DAYS after it was closed",
          "the worker destroys it; a tombstone with the number stays"),
     Kept("index", "a key for each month of the index, new at each rewriting", "until rewritten",

@@ -335,7 +335,7 @@ def _unlisted(world: World) -> str:
 NONE_HERE = {  # there is none for everybody: a waveform of what is no call, a run that never was
     "recording.peaks", "recording.attachment", "expiry.certificate", "recording.open_player",
     "holds.lift", "api.unrestrict", "api.rendition", "api.make_opening", "recording.source",
-    "proof.withdraw", "api.withdraw",
+    "proof.withdraw", "api.withdraw", "auditing.reviewed",
     # these ask for a code or a second factor that nobody here has: tests/test_accounts.py
     "account.renew_codes", "account.remove_factor", "accounts.reset_factor",
 }  # fmt: skip

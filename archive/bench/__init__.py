@@ -589,6 +589,13 @@ def permission_and_audit(rounds: int) -> Figure:
     return opening.opening(rounds)
 
 
+def asking_the_log(rounds: int) -> Figure:
+    """Questions to a large audit log; see `archive.bench.asking`."""
+    from archive.bench import asking
+
+    return asking.asking(rounds)
+
+
 BENCHMARKS: dict[str, Callable[[int], Figure]] = {
     "P1": intake_of_calls,
     "P2": intake_of_emails,
@@ -599,6 +606,7 @@ BENCHMARKS: dict[str, Callable[[int], Figure]] = {
     "P8": memory_of_a_large_call,
     "P9": stored_size,
     "P10": permission_and_audit,
+    "audit": asking_the_log,
     "deletion": deletion,
 }
 
