@@ -294,6 +294,14 @@ def test_every_route_has_a_line_in_the_table_and_every_line_a_route(app: Flask) 
     assert {door.right for door in DOORS.values()} - {doors.PUBLIC} <= set(permissions.RIGHTS)
 
 
+def test_a_route_without_a_line_is_shut_to_everybody(world: World) -> None:
+    world.app.add_url_rule("/new", "forgotten.page", lambda: "open")
+    for group in ("admin", "dpo"):
+        client, _actor = world.person(group)
+        assert client.get("/new").status_code == 403
+    assert world.app.test_client().get("/new").status_code == 303
+
+
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_group_comes_through_its_own_doors_and_no_others(
     world: World, group: str, monkeypatch: pytest.MonkeyPatch
@@ -409,34 +417,36 @@ BODIES: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("scope", SCOPES)
 def test_a_token_does_what_its_scope_says_and_nothing_else(
-    world: World, token_of: Callable[..., Machine], scope: Scope, monkeypatch: pytest.MonkeyPatch
+    world: World, token_of: Callable[..., Machine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine = token_of(scope, purposes=(Purpose.COMPLAINT,), source="pbx")
-    actor = world.people.actor_of_token(machine.headers["Authorization"].split()[1])
-    assert actor is not None
+    """One token for each scope there is; at the gate and behind it."""
     world.person("complaints")  # somebody to hand over to
-    shared = world.objects(world.call(), actor)
-    world.machine.work()
     wrong = []
-    for rule, door in rules(world.app, TOKEN):
-        if door.admits(actor):
-            of = prepare(world, rule, actor, shared)
-            answer = knock(world, machine, rule, of, filled=True)
-            fine = answer.status_code < 400 or (
-                answer.status_code == 404 and rule.endpoint in {*MAY_LACK, "api.prove"}
-            )
-        else:
-            before = _unlisted(world)
+    for scope in SCOPES:
+        machine = token_of(scope, purposes=(Purpose.COMPLAINT,), source="pbx")
+        actor = world.people.actor_of_token(machine.headers["Authorization"].split()[1])
+        assert actor is not None
+        shared = world.objects(world.call(), actor)
+        mine, others = (
+            [(rule, door) for rule, door in rules(world.app, TOKEN) if door.admits(actor) is own]
+            for own in (True, False)
+        )
+        before = _unlisted(world)
+        for rule, door in others:
             answer = knock(world, machine, rule, shared, filled=False)
-            fine = answer.status_code == 403
             with monkeypatch.context() as patched:
                 patched.setattr(gate, "_check_right", lambda endpoint: None)
                 behind = knock(world, machine, rule, shared, filled=True)
-            fine = fine and 400 <= behind.status_code < 500 and _unlisted(world) == before
-        if not fine:
-            wrong.append(f"{answer.status_code} {rule.endpoint}")
+            if answer.status_code != door.refusal or not 400 <= behind.status_code < 500:
+                wrong.append(f"{answer.status_code} {behind.status_code} {rule.endpoint} {scope}")
+        assert _unlisted(world) == before, f"a refusal changed something for {scope}"
+        for rule, _door in mine:
+            of = prepare(world, rule, actor, shared)
+            answer = knock(world, machine, rule, of, filled=True)
+            lacks = answer.status_code == 404 and rule.endpoint in {*MAY_LACK, "api.prove"}
+            if answer.status_code >= 400 and not lacks:
+                wrong.append(f"{answer.status_code} {rule.endpoint} {scope}")
     assert wrong == []
 
 
