@@ -10,7 +10,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TEST_PACKAGES := chromium:chromium,chromium-browser,google-chrome softhsm2:softhsm2-util \
 	dovecot-imapd:/usr/lib/dovecot/imap \
 	voikko-fi:/usr/lib/voikko/5/mor-standard \
-	libvoikko1:/usr/lib/x86_64-linux-gnu/libvoikko.so.1,/usr/lib/aarch64-linux-gnu/libvoikko.so.1
+	libvoikko1:/usr/lib/x86_64-linux-gnu/libvoikko.so.1,/usr/lib/aarch64-linux-gnu/libvoikko.so.1 \
+	libpango-1.0-0:/usr/lib/x86_64-linux-gnu/libpango-1.0.so.0,/usr/lib/aarch64-linux-gnu/libpango-1.0.so.0 \
+	libpangoft2-1.0-0:/usr/lib/x86_64-linux-gnu/libpangoft2-1.0.so.0,/usr/lib/aarch64-linux-gnu/libpangoft2-1.0.so.0 \
+	libharfbuzz-subset0:/usr/lib/x86_64-linux-gnu/libharfbuzz-subset.so.0,/usr/lib/aarch64-linux-gnu/libharfbuzz-subset.so.0 \
+	fonts-dejavu-core:/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
 
 PORT ?= 8080
 export ARCHIVE_CORPUS ?= ../shared/corpus

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Engine
 
@@ -24,6 +24,7 @@ from archive import (
     catalogue,
     conversation,
     corrections,
+    hitlist,
     intake,
     mending,
     openings,
@@ -34,6 +35,7 @@ from archive import (
     subjects,
     unusual,
 )
+from archive import excerpts as excerpting
 from archive.answers import CaseEntry, CaseFile, MailView, Opened, Page, Receipt, View
 from archive.casework import cases, closing, holdchanges, holds, notices, staff, verifications
 from archive.casework.cases import About, Case, Note
@@ -63,7 +65,11 @@ from archive.errors import (
     KeyMissing,
     NotFound,
     PurposeRequired,
+    SealBroken,
 )
+from archive.evidence import building, choosing, ending, exporting, packages
+from archive.evidence.choosing import Choice
+from archive.evidence.packages import Package
 from archive.formats import mail
 from archive.keys import KeysDirectory
 from archive.model import (
@@ -81,6 +87,7 @@ from archive.model import (
 )
 from archive.reception import Reception, complete_descriptor
 from archive.search import Index, understanding
+from archive.search.marking import Excerpt, Marker
 from archive.storage import Store
 from archive.vault import Description, Vault
 
@@ -297,7 +304,7 @@ class Archive:
         """
         permissions.require(actor, Scope.READ)
         recording = self._visible(actor, id, purpose=purpose, case=case)
-        detail = self._of_whom([recording])
+        detail = self.of_whom([recording])
         with transaction(self.engine) as connection:
             audit.append(
                 connection, at=self.now(), actor=actor, verb="read", recording_id=recording.id,
@@ -348,30 +355,45 @@ class Archive:
         cursor: str | None = None,
         total: bool = False,
         facets: Sequence[str] = (),
+        excerpts: bool = False,
+        purpose: str | None = None,
+        case: str | None = None,
     ) -> Page:
         """What matches, newest first or by relevance; only what the actor may see.
 
         No total and no facets for whoever sees the recordings of some companies alone.
+        With `excerpts` also the words asked for in their context: in subject and notes, in an
+        email's text where the actor may open it for the purpose and case stated.
         """
         permissions.require(actor, Scope.SEARCH)
         permissions.require_customer(actor, query)
+        if query.held:
+            permissions.require_holds(actor)
         query = replace(query, lines=actor.lines)
         after = self._open_cursor(cursor, query) if cursor else None
         understood = understanding.understand(query, now=self.now())
-        live, lacking = self._live(actor, understood.query), set[str]()
+        live, lacking = self._live(actor, self._held_only(understood.query)), set[str]()
         recordings, following = self._search(actor, live, lacking, limit=limit, after=after)
         # The index knows no companies: what it counts is not told to whoever sees some of them.
         counts = actor.companies is None
         counted = self.index.count(live, lacking=lacking) if total and counts else None
-        told = self.index.facets(live, facets, lacking=lacking) if facets and counts else None
+        told = self._facets(actor, live, facets, lacking) if facets and counts else None
+        views = self._views(actor, recordings)
+        marked = self.index.marker(understood.query) if excerpts and query.q else None
+        shown, read = self._excerpts(actor, recordings, views, marked, purpose, case)
         mending.note_damage(self.engine, lacking)
         detail = {"fields": _asked(query), "found": len(recordings)}
-        detail |= self._of_whom(recordings, subjects.of_query(query))
+        detail |= self.of_whom(recordings, subjects.of_query(query))
         with transaction(self.engine) as connection:
             rebuilding = mending.lacking(connection, from_=live.from_, to=live.to)
             audit.append(connection, at=self.now(), actor=actor, verb="search", detail=detail)
+            excerpting.note(
+                connection, read, at=self.now(), actor=actor, purpose=purpose, case=case
+            )
         return Page(
-            items=self._views(actor, recordings),
+            items=views,
+            excerpts=shown,
+            subjects={v.id: excerpting.subject(v, marked) for v in views} if marked else {},
             next=self._seal_cursor(following, query) if following else None,
             total=counted,
             facets=told,
@@ -379,6 +401,46 @@ class Archive:
             understood=understood.pieces,
             rebuilding=tuple(sorted(lacking.union(rebuilding))),
         )
+
+    def export_hits(
+        self, actor: Actor, query: Query, *, purpose: str | None, case: str | None = None
+    ) -> list[View]:
+        """The metadata of what a search finds, for a file; at most hitlist.MOST_ROWS.
+
+        For those who may take lists out, for a stated purpose (a complaint: its open case). The
+        audit entry is committed before anything leaves.
+        """
+        permissions.require_export(actor)
+        permissions.require_customer(actor, query)
+        if query.held:
+            permissions.require_holds(actor)
+        self._purpose_of_list(actor, purpose, case)
+        understood = understanding.understand(replace(query, lines=actor.lines), now=self.now())
+        live = self._live(actor, self._held_only(understood.query))
+        found, _ = self._search(actor, live, set(), limit=hitlist.MOST_ROWS, after=None)
+        views = self._views(actor, found)
+        with transaction(self.engine) as connection:
+            audit.append(
+                connection,
+                at=self.now(),
+                actor=actor,
+                verb="export-hits",
+                purpose=purpose,
+                case=case,
+                detail={"fields": _asked(query), "rows": len(views)},
+            )
+        return views
+
+    def _purpose_of_list(self, actor: Actor, purpose: str | None, case: str | None) -> None:
+        try:
+            checked = Purpose(purpose or "")
+        except ValueError:
+            raise PurposeRequired() from None
+        permissions.require_purpose(actor, checked)
+        if checked is Purpose.COMPLAINT:
+            with reading(self.engine) as connection:
+                if not case or not cases.is_open(connection, case):
+                    raise CaseRequired()
 
     def browse(
         self,
@@ -401,7 +463,7 @@ class Archive:
         with transaction(self.engine) as connection:
             found = self._browsed(connection, actor, narrowed, after=after, most=limit + 1)
             shown, more = found[:limit], len(found) > limit
-            detail = self._of_whom(shown)
+            detail = self.of_whom(shown)
             audit.append(connection, at=self.now(), actor=actor, verb="browse", detail=detail)
         following = (shown[-1].occurred_at, shown[-1].id) if more else None
         return Page(
@@ -515,7 +577,7 @@ class Archive:
         """Destroys the keys by which it could be asked who met somebody, too long ago."""
         return subjects.forget(self.keys, self.now())
 
-    def _of_whom(
+    def of_whom(
         self, recordings: Iterable[Recording], also: Iterable[subjects.Identifier] = ()
     ) -> dict[str, Any]:
         """What an entry says of whom it is: keyed digests, nothing that names anybody."""
@@ -588,6 +650,50 @@ class Archive:
         edge = retention.live_since(self.now())
         edge = max(edge, permissions.sees_since(actor, now=self.now()) or edge)
         return replace(query, from_=max(query.from_, edge) if query.from_ else edge)
+
+    def _held_only(self, query: Query) -> Query:
+        """The query narrowed to what is held now, if it asks for that."""
+        if not query.held:
+            return query
+        with reading(self.engine) as connection:
+            held = holds.held_now(connection, self.now())
+        return replace(query, ids=held if query.ids is None else held & query.ids)
+
+    def _facets(
+        self, actor: Actor, live: Query, wanted: Sequence[str], lacking: set[str]
+    ) -> dict[str, dict[str, int]]:
+        """Counts of the index; of what is held only for those who work with holds."""
+        found = self.index.facets(live, wanted, lacking=lacking)
+        if "held" in wanted and permissions.may_know_holds(actor):
+            held = self._held_only(replace(live, held=True))
+            counted = self.index.count(held, lacking=lacking) if held.ids else 0
+            found = found | {"held": {"yes": counted} if counted else {}}
+        return found
+
+    def _excerpts(
+        self,
+        actor: Actor,
+        recordings: Sequence[Recording],
+        views: Sequence[View],
+        marked: Marker | None,
+        purpose: str | None,
+        case: str | None,
+    ) -> tuple[dict[UUID, Excerpt], list[UUID]]:
+        """Excerpts, and of which recordings the text was read for them: those go into the log."""
+        rows = {recording.id: recording for recording in recordings}
+
+        def may_read(view: View) -> bool:
+            if purpose is None or Scope.OPEN not in actor.scopes:
+                return False
+            try:
+                self._purpose(actor, rows[view.id], purpose, case)
+            except (Forbidden, CaseRequired, PurposeRequired):
+                return False
+            return True
+
+        if marked is None:
+            return {}, []
+        return excerpting.of(views, marked, may_read=may_read)
 
     def _views(self, actor: Actor, recordings: Sequence[Recording]) -> list[View]:
         ids = [r.id for r in recordings]
@@ -787,7 +893,7 @@ class Archive:
             recording_id=recording.id,
             purpose=purpose.value,
             case=case,
-            detail={**detail, **self._of_whom([recording])},
+            detail={**detail, **self.of_whom([recording])},
         )
 
     def _case_covers(self, recording: Recording, case: str | None) -> bool:
@@ -1013,7 +1119,7 @@ class Archive:
             gone = cases.gone(connection, number)
             audit.append(
                 connection, at=self.now(), actor=actor, verb="read-case", case=number,
-                detail=self._of_whom(seen.values()),
+                detail=self.of_whom(seen.values()),
             )  # fmt: skip
         views = self._views(actor, sorted(seen.values(), key=lambda r: (r.occurred_at, r.id)))
         return CaseFile(
@@ -1175,6 +1281,155 @@ class Archive:
                 continue  # erased, restricted or held meanwhile
             held += 1
         return held
+
+    # -- vCon ------------------------------------------------------------------------
+
+    def vcon_of(
+        self, actor: Actor, id: UUID, *, purpose: str | None, case: str | None = None
+    ) -> bytes:
+        """A recording as a signed vCon; permissions and audit entry as of opening it."""
+        permissions.require(actor, Scope.OPEN)
+        recording = self._visible(actor, id, purpose=purpose, case=case)
+        checked = self._purpose(actor, recording, purpose, case)
+        with transaction(self.engine) as connection:
+            self._note_opening(connection, actor, recording, checked, case, {"rendition": "vcon"})
+        return self._vcon(id, [recording], subject=None)
+
+    def case_vcon(self, actor: Actor, number: str, *, purpose: str | None) -> bytes:
+        """What of an open case is the customer's own, as one signed vCon; each is an opening.
+
+        NotFound, CaseClosed, BadFields where nothing is left.
+        """
+        permissions.require_evidence(actor)
+        if purpose != Purpose.COMPLAINT.value:
+            raise PurposeRequired()
+        file = self.case_file(actor, number)
+        found = choosing.choices(file, customer_pattern=self.config.customer_pattern)
+        with transaction(self.engine) as connection:
+            cases.require_open(connection, number)
+            rows = catalogue.get_many(connection, choosing.chosen(found, None))
+            for row in rows.values():
+                detail = {"rendition": "vcon"}
+                self._note_opening(connection, actor, row, Purpose.COMPLAINT, number, detail)
+        inside = sorted(rows.values(), key=lambda r: (r.occurred_at, r.id))
+        about = file.case.about
+        return self._vcon(uuid4(), inside, subject=about.subject if about else None)
+
+    def _vcon(self, id: UUID, recordings: Sequence[Recording], *, subject: str | None) -> bytes:
+        try:
+            return exporting.signed(
+                self.vault, self.engine, id, recordings, subject=subject, now=self.now()
+            )
+        except (KeyDestroyed, KeyMissing):
+            raise NotFound() from None
+
+    # -- evidence packages -----------------------------------------------------------
+
+    def evidence_choices(self, actor: Actor, number: str) -> tuple[Choice, ...]:
+        """What of the case may go into a package, and which of it is the customer's own."""
+        permissions.require_evidence(actor)
+        file = self.case_file(actor, number)
+        return choosing.choices(file, customer_pattern=self.config.customer_pattern)
+
+    def ask_evidence(
+        self,
+        actor: Actor,
+        number: str,
+        *,
+        recordings: Iterable[UUID] | None = None,
+        language: str = "fi",
+        masked_originals: bool = False,
+    ) -> UUID:
+        """Asks for a package of an open case; the worker builds it. NotFound, CaseClosed.
+
+        Without `recordings` of what is the customer's own; others' only where they are named.
+        BadFields where none is left.
+        """
+        permissions.require_evidence(actor)
+        if language not in {"fi", "en"}:
+            raise BadFields(errors=[FieldError("language", "fi or en")])
+        taken = choosing.chosen(self.evidence_choices(actor, number), recordings)
+        with transaction(self.engine) as connection:
+            cases.require_open(connection, number, lock=True)
+            return packages.ask(
+                connection, actor, number=number, recordings=taken, language=language,
+                masked_originals=masked_originals, now=self.now(),
+            )  # fmt: skip
+
+    def evidence_of(self, actor: Actor, number: str) -> list[Package]:
+        """The packages of a case whose recordings the actor may all see, the newest at the top."""
+        permissions.require_evidence(actor)
+        with reading(self.engine) as connection:
+            cases.one(self.vault, connection, number)
+            found = packages.of_case(connection, number)
+        return [package for package in found if self._sees_package(actor, package)]
+
+    def open_evidence(self, actor: Actor, id: UUID, *, purpose: str | None) -> Opened:
+        """A package that is ready, for its complaint; the audit entry is committed first.
+
+        NotFound where it is over, a recording of it is gone or out of the actor's sight, or its
+        case is closed.
+        """
+        permissions.require_evidence(actor)
+        if purpose != Purpose.COMPLAINT.value:
+            raise PurposeRequired()
+        package = self._package(actor, id)
+        with reading(self.engine) as connection:
+            open_ = catalogue.is_open_case(connection, package.case_number)
+            rows = catalogue.get_many(connection, package.recordings)
+        if package.state != "ready" or not open_ or package.expires_at <= self.now():
+            raise NotFound()
+        try:
+            reader = packages.reader(self.vault, package, list(rows.values()))
+            length = reader.length
+        except (KeyDestroyed, KeyMissing, SealBroken):
+            raise NotFound() from None
+        with transaction(self.engine) as connection:
+            audit.append(
+                connection, at=self.now(), actor=actor, verb="open-evidence", purpose=purpose,
+                case=package.case_number, detail={"package": str(id)},
+            )  # fmt: skip
+        return Opened(
+            length=length,
+            media_type="application/zip",
+            etag=hashlib.sha256(f"evidence/{id}/{package.version}".encode()).hexdigest()[:32],
+            read=lambda start, stop: reader.read(start, stop),
+            file_name=package.file_name,
+        )
+
+    def end_evidence(self, actor: Actor, id: UUID) -> None:
+        """Ends a package before its days are over, in whatever state it is. NotFound."""
+        permissions.require_evidence(actor)
+        self._package(actor, id)
+        ending.end(self.vault, self.engine, id, reason="deleted", now=self.now(), actor=actor)
+
+    def build_evidence(self, *, worker: int, lock_class: int) -> bool:
+        """Builds the next package that was asked for; whether there was one. For the worker."""
+        means = building.Means(
+            vault=self.vault, engine=self.engine, days=self.config.evidence_days, now=self.now
+        )
+        return building.step(means, worker=worker, lock_class=lock_class)
+
+    def tidy_evidence(self) -> int:
+        """Ends packages whose days or recordings are over, and what a crash left; how many."""
+        return packages.tidy(self.vault, self.engine, now=self.now())
+
+    def _package(self, actor: Actor, id: UUID) -> Package:
+        with reading(self.engine) as connection:
+            package = packages.one(connection, id)
+        if package is None or not self._sees_package(actor, package):
+            raise NotFound()
+        return package
+
+    def _sees_package(self, actor: Actor, package: Package) -> bool:
+        """Whether every recording in it is there and may be seen by the actor for its case."""
+        with reading(self.engine) as connection:
+            rows = catalogue.get_many(connection, package.recordings)
+        return len(rows) == len(package.recordings) and all(
+            not row.restricted
+            and self._sees(actor, row, purpose=Purpose.COMPLAINT.value, case=package.case_number)
+            for row in rows.values()
+        )
 
     @property
     def _grace(self) -> timedelta:
@@ -1634,7 +1889,7 @@ def _asked(query: Query) -> list[str]:
     return [
         name
         for name in query.__slots__
-        if getattr(query, name) is not None and name not in {"sort", "lines"}
+        if getattr(query, name) not in (None, False) and name not in {"sort", "lines"}
     ]
 
 

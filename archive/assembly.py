@@ -46,6 +46,8 @@ def with_parts(config: Config) -> Config:
     return replace(
         config,
         database_url=config.database_url or str(parts.get("database_url", "")),
+        database_owner_url=config.database_owner_url
+        or ("" if config.database_url else str(parts.get("database_owner_url", ""))),
         store_url=config.store_url or str(parts.get("store_url", "")),
         store_access_key=config.store_access_key or str(parts.get("store_access_key", "")),
         store_secret_key=config.store_secret_key or str(parts.get("store_secret_key", "")),

@@ -8,14 +8,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
+from sqlalchemy import Engine, text
+
 from archive import catalogue, surroundings
 from archive.archive import SYSTEM
 from archive.assembly import Assembly, utc_now
 from archive.backups import backup, destinations
 from archive.casework import outgoing
-from archive.db import is_ready, transaction
+from archive.db import SERVICE_ROLE, is_ready, reading, transaction
 from archive.erasure.expiry import database_now, last_finished
 from archive.errors import ArchiveError
+from archive.formats import pdf
 from archive.keyring import keyreport, rootwatch
 from archive.keyring.keybackup import KeyBackups
 
@@ -38,7 +41,8 @@ def look(assembly: Assembly) -> list[Finding]:
     """Every finding; parts that are away are found, not raised."""
     findings = list(_parts(assembly))
     if not any(f.bad for f in findings):
-        findings += [*_work(assembly), *_mails(assembly), *_object_lock(assembly)]
+        findings += [database_role(assembly.engine), *_work(assembly), *_mails(assembly)]
+        findings += [*_object_lock(assembly), *_papers()]
     return [*findings, *_keys(assembly), *_backups(assembly), *_machine(assembly)]
 
 
@@ -52,6 +56,22 @@ def _parts(assembly: Assembly) -> Iterator[Finding]:
         yield Finding("ok", "object store answers")
     except ArchiveError as error:
         yield Finding("BAD", error.message, "Start the store; check ARCHIVE_STORE_*.")
+
+
+def database_role(engine: Engine) -> Finding:
+    """Whether the role that the service works as could change the audit log."""
+    with reading(engine) as connection:
+        role, may = connection.execute(
+            text("select current_user, has_table_privilege('audit_event', 'update, delete')")
+        ).one()
+    if not may:
+        return Finding("ok", f"the service works as {role}, which cannot change the audit log")
+    return Finding(
+        "note",
+        f"the service works as {role}, which can change the audit log's table",
+        f"Make a role {SERVICE_ROLE}, run `archive migrate` as the owner (see operations), and "
+        "let ARCHIVE_DATABASE_URL name it.",
+    )
 
 
 def _work(assembly: Assembly) -> Iterator[Finding]:
@@ -99,6 +119,14 @@ def _mails(assembly: Assembly) -> Iterator[Finding]:
         )
     elif waiting and code:
         yield Finding("BAD", f"{waiting} mails wait ({code})", "Look at ARCHIVE_SMTP_URL.")
+
+
+def _papers() -> Iterator[Finding]:
+    if not pdf.is_available():
+        yield Finding(
+            "note", "evidence packages are made without a PDF",
+            f"apt-get install {pdf.LIBRARIES}",
+        )  # fmt: skip
 
 
 def _object_lock(assembly: Assembly) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from archive.errors import BadSetting
 
@@ -34,6 +35,13 @@ def _not_negative(raw: str) -> int:
     value = int(raw)
     if value < 0:
         raise ValueError("expected zero or more")
+    return value
+
+
+def _year_at_most(raw: str) -> int:
+    value = _positive(raw)
+    if value > 365:
+        raise ValueError("expected at most 365")
     return value
 
 
@@ -65,6 +73,12 @@ def _days_of_groups(raw: str) -> tuple[tuple[str, int], ...]:
     return tuple(found)
 
 
+def _database(url: str) -> tuple[str, ...]:
+    """Server and name of a database, without who logs in."""
+    parts = urlsplit(url)
+    return (parts.netloc.rpartition("@")[2], parts.path, parts.query)
+
+
 def setting(
     default: Any, meaning: str, parse: Callable[[str], Any], *, secret: bool = False
 ) -> Any:
@@ -82,6 +96,13 @@ class Config:
     keys_dir: Path = setting(None, "folder of the keys; outside the home in production", Path)
     database_url: str = setting(
         "", "PostgreSQL, postgresql://…; empty: the running embedded one", _text, secret=True
+    )
+    database_owner_url: str = setting(
+        "",
+        "the same database as the role that owns its tables: for `archive migrate`, `restore` and "
+        "`rebuild-catalogue` alone; empty: ARCHIVE_DATABASE_URL is the owner's",
+        _text,
+        secret=True,
     )
     store_url: str = setting(
         "", "S3 bucket, http(s)://host:port/bucket?region=eu-north-1; empty: embedded", _text
@@ -186,6 +207,15 @@ class Config:
         "customer and notes",
         _positive,
     )
+    vcon_hosts: tuple[str, ...] = setting(
+        (),
+        "hosts in the EU/EEA from which content of vCons is fetched over https: "
+        "host[:port][=network], the network where its address is not a public one",
+        _words,
+    )
+    evidence_days: int = setting(
+        14, "days that an evidence package of a complaint case is kept, at most 365", _year_at_most
+    )
     smtp_url: str = setting(
         "",
         "server that takes mails to the archive's people, smtp(s)://user:password@host:port; "
@@ -250,6 +280,20 @@ class Config:
     vault_ca: str = setting("", "file of the authorities that sign Vault's certificate", _text)
     default_language: str = setting("fi", "language of the pages before a choice: fi or en", _text)
     corpus: str = setting("../shared/corpus", "folder that `make corpus` reads", _text)
+
+    @property
+    def owner_url(self) -> str:
+        """The catalogue's database as the role that owns its tables.
+
+        BadSetting where it is another database than the service's.
+        """
+        owner = self.database_owner_url or self.database_url
+        if _database(owner) != _database(self.database_url):
+            raise BadSetting(
+                name="ARCHIVE_DATABASE_OWNER_URL",
+                reason="expected the database of ARCHIVE_DATABASE_URL, as another role",
+            )
+        return owner
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Config:

@@ -20,7 +20,7 @@ Find = Callable[[Query], Sequence[View]]
 
 MOST = 100  # of one conversation
 _ROUNDS = 3  # answers to answers, where their beginnings differ
-_ASKED = 16  # questions to the index at most
+_ASKED = 12  # questions to the index at most
 SAME_SUBJECT = timedelta(days=60)  # how far apart emails lie that only their subject joins
 SAME_CALL = timedelta(days=1)  # call ids come again
 _PREFIX = re.compile(
@@ -84,17 +84,17 @@ def _thread(seed: View, find: Find) -> list[View]:
         return [seed]
     said = {seed.id: first}
     found: dict[UUID, View] = {}
-    asked: set[Query] = set()
+    asked: set[str] = set()
     joined = [seed]
 
     def near(a: View, b: View) -> bool:
         return _joined(said[a.id], said[b.id])
 
-    for _ in range(_ROUNDS):
-        for query in _questions([said[view.id] for view in joined]):
-            if query in asked or len(asked) >= _ASKED:
+    for turn in range(_ROUNDS):
+        for name, query in _questions([said[view.id] for view in joined], whole=turn == 0):
+            if name in asked or len(asked) >= _ASKED:
                 continue
-            asked.add(query)
+            asked.add(name)
             for view in find(query):
                 read = _read(view)
                 if read is not None and view.id not in said:
@@ -105,20 +105,17 @@ def _thread(seed: View, find: Find) -> list[View]:
     return joined
 
 
-def _questions(joined: Sequence[_Read]) -> Iterator[Query]:
+def _questions(joined: Sequence[_Read], *, whole: bool) -> Iterator[tuple[str, Query]]:
+    """What to ask the index, each with its name: by the beginnings of what is joined (`whole`:
+    also by what the email answers, and by itself), then by each party around their days."""
     for said in joined:
-        for tie in _worth_asking(said.ties):
-            yield Query(email=tie, kind=Kind.EMAIL)
+        for tie in [*said.ties[:1], *(said.ties[-2:] if whole else ())]:
+            yield tie, Query(email=tie, kind=Kind.EMAIL)
+    days = [said.at for said in joined]
+    span = Query(kind=Kind.EMAIL, from_=min(days) - SAME_SUBJECT, to=max(days) + SAME_SUBJECT)
     for said in joined:
-        if said.subject:
-            span = Query(kind=Kind.EMAIL, from_=said.at - SAME_SUBJECT, to=said.at + SAME_SUBJECT)
-            for address in sorted(said.outside)[:2]:
-                yield replace(span, email=address)
-
-
-def _worth_asking(found: list[str]) -> list[str]:
-    """The beginning of the conversation, what the email answers, and itself."""
-    return list(dict.fromkeys([*found[:1], *found[-2:]]))
+        for address in sorted(said.outside)[:2] if said.subject else ():
+            yield address, replace(span, email=address)
 
 
 def _joined(one: _Read, other: _Read) -> bool:

@@ -5,7 +5,7 @@ Knows SQL connections and their failures, and nothing of what is in the tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from archive.errors import CatalogueUnavailable, DiskFull
 
 MIGRATION_LOCK = 7_401_001  # pg_advisory_lock: one migration at a time
+SERVICE_ROLE = "archive_service"  # what the service logs in as, where the server has such a role
 _AWAY = {"08", "57", "53"}  # classes: connection, operator intervention, resources
 _DISK_FULL = {"53100", "58030"}  # SQLSTATE disk_full, io_error
 
@@ -144,8 +145,17 @@ def _beside(url: str, name: str) -> str:
 
 
 def migrate(url: str, *, revision: str = "head") -> None:
-    """Brings the schema to `revision`; waits for another process that is doing so."""
-    _with_alembic(url, lambda config: command.upgrade(config, revision))
+    """Brings the schema to `revision`; waits for another process that is doing so.
+
+    As the tables' owner. A server that has the role `archive_service` lets it in: to rows of every
+    table, of the audit log to reading and adding alone.
+    """
+
+    def upgrade(config: AlembicConfig) -> None:
+        command.upgrade(config, revision)
+        _let_service_in(config.attributes["connection"])
+
+    _with_alembic(url, upgrade)
 
 
 def downgrade(url: str, *, revision: str) -> None:
@@ -153,7 +163,28 @@ def downgrade(url: str, *, revision: str) -> None:
     _with_alembic(url, lambda config: command.downgrade(config, revision))
 
 
-def _with_alembic(url: str, action: object) -> None:
+def _let_service_in(connection: Connection) -> None:
+    role = connection.execute(
+        text("select from pg_roles where rolname = :role"), {"role": SERVICE_ROLE}
+    ).first()
+    logged = connection.execute(text("select to_regclass('public.audit_event')")).scalar()
+    if role is None or logged is None:
+        return
+    database = connection.execute(text("select quote_ident(current_database())")).scalar_one()
+    for statement in (
+        f"grant connect on database {database} to {SERVICE_ROLE}",
+        f"grant usage on schema public to {SERVICE_ROLE}",
+        f"grant select, insert, update, delete on all tables in schema public to {SERVICE_ROLE}",
+        f"grant usage, select on all sequences in schema public to {SERVICE_ROLE}",
+        f"revoke insert, update, delete on alembic_version from {SERVICE_ROLE}",
+        # Entries are added and never changed, but for the place in the chain that each gets once.
+        f"revoke update, delete on audit_event from {SERVICE_ROLE}",
+        f"grant update (chain_no, hash) on audit_event to {SERVICE_ROLE}",
+    ):
+        connection.execute(text(statement))
+
+
+def _with_alembic(url: str, action: Callable[[AlembicConfig], None]) -> None:
     engine = open_engine(url, pool_size=2)
     config = AlembicConfig()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
@@ -163,7 +194,6 @@ def _with_alembic(url: str, action: object) -> None:
             connection.commit()
             try:
                 config.attributes["connection"] = connection
-                assert callable(action)
                 action(config)
                 connection.commit()
             finally:

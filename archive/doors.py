@@ -16,8 +16,9 @@ PUBLIC = "public"  # reached by strangers
 SOMEBODY = "be somebody"
 SEARCH, READ, OPEN, INGEST = "search", "read", "open", "ingest"
 ERASE, CASES, EXPIRY, AUDIT, ADMIN = "erase", "cases", "expiry", "audit", "admin"
-VERIFY, HOLDS, DPO, PROOF = (
-    "verify contacts", "work with holds", "data protection", "prove expiry"
+VERIFY, HOLDS, DPO, PROOF, QUALITY, EVIDENCE, EXPORT = (
+    "verify contacts", "work with holds", "data protection", "prove expiry", "quality",
+    "make evidence packages", "export hits",
 )  # fmt: skip
 
 
@@ -43,6 +44,7 @@ class Door:
 
 GRAVE = frozenset({
     "holds.release", "holds.lift", "proof.erase", "cases.close",
+    "evidence.ask", "evidence.save", "searches.as_csv",
     "admin.create_person", "admin.new_link", "admin.disable_person", "admin.create_token",
     "admin.revoke_token", "accounts.change_rights", "accounts.reset_factor",
     "account.renew_codes", "account.remove_factor",
@@ -57,7 +59,8 @@ def _doors(right: str, about: str = "", *endpoints: str, refusal: int = 403) -> 
 
 
 RECORDING, HOLD, CASE, VIEW, NOTE = "recording", "hold", "case", "view", "note"
-VERIFICATION, SESSION = "verification", "session"
+REFERENCE, SAMPLE, PACKAGE = "reference", "sample", "evidence package"
+SESSION = "session"
 
 PAGES = (
     *_doors(
@@ -79,10 +82,21 @@ PAGES = (
         "outcomes.not_found",
     ),
     *_doors(VERIFY, RECORDING, "outcomes.record"),
-    *_doors(VERIFY, VERIFICATION, "outcomes.undo"),
-    *_doors(READ, VERIFICATION, "outcomes.one"),
+    *_doors(READ, REFERENCE, "outcomes.one"),
+    *_doors(VERIFY, REFERENCE, "outcomes.undo"),
+    *_doors(QUALITY, "", "quality.overview", "quality.draw", "quality.put_scorecard"),
+    *_doors(
+        QUALITY, SAMPLE, "quality.sample", "quality.call", "quality.open_player", "quality.peaks",
+        "quality.score",
+    ),
     *_doors(SEARCH, "", "search.form", "search.ask"),
-    *_doors(SEARCH, VIEW, "search.results", "search.edit", "search.without", "recording.walk"),
+    *_doors(
+        SEARCH, VIEW, "search.results", "search.edit", "search.without", "search.narrow",
+        "recording.walk", "searches.save",
+    ),
+    *_doors(SEARCH, "", "searches.listing"),
+    *_doors(SEARCH, "saved search", "searches.run", "searches.delete"),
+    *_doors(EXPORT, VIEW, "searches.as_csv"),
     *_doors(READ, RECORDING, "recording.page", "recording.peaks", "recording.state_purpose"),
     *_doors(
         OPEN, RECORDING, "recording.open_player", "recording.email_frame",
@@ -99,6 +113,8 @@ PAGES = (
     *_doors(CASES, NOTE, "cases.remove_note"),
     *_doors(CASES, RECORDING, "cases.hold", "cases.take_out", "cases.add"),
     *_doors(CASES, VIEW, "cases.found"),
+    *_doors(EVIDENCE, CASE, "evidence.listing", "evidence.ask"),
+    *_doors(EVIDENCE, PACKAGE, "evidence.save", "evidence.remove"),
     *_doors(HOLDS, "", "holds.listing"),
     *_doors(HOLDS, HOLD, "holds.show", "holds.release", "holds.extend", "holds.hand_over"),
     *_doors(HOLDS, RECORDING, "holds.place"),
@@ -119,10 +135,11 @@ PAGES = (
 
 INTERFACE = (
     *_doors(PUBLIC, "", "api.openapi"),
-    *_doors(INGEST, "", "api.post_call", "api.post_email"),
+    *_doors(INGEST, "", "api.post_call", "api.post_email", "api.post_vcon"),
     *_doors(SEARCH, "", "api.list_recordings", "api.search"),
     *_doors(READ, RECORDING, "api.get_recording"),
-    *_doors(OPEN, RECORDING, "api.content", "api.rendition", "api.make_opening"),
+    *_doors(OPEN, RECORDING, "api.content", "api.rendition", "api.make_opening",
+            "api.recording_vcon"),
     *_doors(INGEST, RECORDING, "api.correct"),
     *_doors(ERASE, RECORDING, "api.erase", "api.withdraw"),
     *_doors(CASES, "", "api.open_case"),
@@ -133,6 +150,10 @@ INTERFACE = (
         "api.reopen",
     ),
     *_doors(CASES, RECORDING, "api.add_to_case"),
+    *_doors(EVIDENCE, CASE, "api.ask_evidence", "api.list_evidence", "api.case_vcon"),
+    *_doors(
+        EVIDENCE, PACKAGE, "api.get_evidence", "api.remove_evidence", "api.evidence_content"
+    ),
     *_doors(HOLDS, RECORDING, "api.place"),
     *_doors(HOLDS, HOLD, "api.release", "api.change"),
     *_doors(DPO, RECORDING, "api.restrict", "api.unrestrict"),

@@ -56,6 +56,12 @@ class WrongPartOrder(ArchiveError):
     exit_code = 2
 
 
+class TooManySearches(ArchiveError):
+    """{most} searches are saved already; one must be deleted first."""
+
+    status = 409
+
+
 class BadRequest(ArchiveError):
     """The request is not understood: {reason}."""
 
@@ -146,6 +152,13 @@ class TooLarge(ArchiveError):
 
     status = 413
     exit_code = 17
+
+
+class FetchRefused(ArchiveError):
+    """The content that a vCon points to was not fetched: {reason}."""
+
+    status = 422
+    exit_code = 71
 
 
 class RecordingHeld(ArchiveError):

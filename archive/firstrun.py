@@ -19,6 +19,8 @@ DEMO_USERS = (
     ("asiakaspalvelija", "customer-service"),
     ("reklamaatiot", "complaints"),
     ("yllapito", "admin"),
+    ("tietosuoja", "dpo"),
+    ("laatu", "quality-lead"),
 )
 FIRST_ADMIN = "admin"
 

@@ -7,7 +7,7 @@ is kept as it came, named in the warnings, and the recording is stored.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -207,6 +207,41 @@ def verification(outcome: str, note: str) -> tuple[str, str]:
     if errors:
         raise BadFields(errors=errors)
     return outcome, said
+
+
+MOST_CRITERIA = 12
+POINTS = range(1, 6)
+
+
+def scorecard(name: str, criteria: str) -> tuple[str, list[str]]:
+    """Name and criteria (a line each) of a scorecard, as kept. BadFields."""
+    errors = []
+    lines = [" ".join(line.split()) for line in criteria.splitlines() if line.strip()]
+    if not name.strip() or len(name) > 100 or _CONTROL.search(name):
+        errors.append(FieldError("name", "text of 1 to 100 characters"))
+    if not 1 <= len(lines) <= MOST_CRITERIA or any(len(line) > 200 for line in lines):
+        errors.append(FieldError("criteria", f"1 to {MOST_CRITERIA} lines, 200 characters each"))
+    if errors:
+        raise BadFields(errors=errors)
+    return name.strip(), lines
+
+
+def points(given: Sequence[str], note: str, *, criteria: int) -> tuple[list[int | None], str]:
+    """Points for each criterion ("1" to "5", "" where it does not apply) and a note. BadFields."""
+    allowed = {"": None} | {str(point): point for point in POINTS}
+    said = note.replace("\r\n", "\n").strip()
+    errors = []
+    if len(given) != criteria or any(one not in allowed for one in given):
+        errors.append(FieldError("points", f"1 to {POINTS[-1]} or nothing, for each criterion"))
+    elif not any(given):
+        errors.append(FieldError("points", "at least one criterion"))
+    if len(said) > MOST_NOTE or _UNUSABLE.search(said):
+        errors.append(FieldError("note", f"text of at most {MOST_NOTE} characters"))
+    elif identifiers.find_hetu(said):
+        errors.append(FieldError("note", "no personal identity code"))
+    if errors:
+        raise BadFields(errors=errors)
+    return [allowed[one] for one in given], said
 
 
 def require_review(review_on: date, *, today: date) -> None:

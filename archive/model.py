@@ -53,6 +53,7 @@ class Scope(StrEnum):
     ERASE = "erase"  # "private call" and early erasure
     CASES = "cases"  # complaint cases
     EXPIRY = "expiry"  # the expiry page
+    QUALITY = "quality"  # samples of calls without who is in them, scorecards: never a search
     AUDIT = "audit"  # the audit log: never a recording
     ADMIN = "admin"  # people, tokens, sources, health: never a recording
 
@@ -307,6 +308,7 @@ class Query:
     source: str | None = None
     duration: str | None = None  # a class of lengths, of search.terms.DURATIONS
     attachment: bool | None = None
+    held: bool = False  # only what is held for a case
     ids: frozenset[UUID] | None = None  # none but these
 
 

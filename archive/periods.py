@@ -9,7 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from archive.erasure.housekeeping import CLOSED_CASES_YEARS, COUNTS, FORMER_PEOPLE, FORMER_TOKENS
+from archive.erasure.housekeeping import (
+    CLOSED_CASES_YEARS,
+    COUNTS,
+    FORMER_PEOPLE,
+    FORMER_TOKENS,
+    UNUSED_SEARCHES,
+)
 from archive.subjects import KEPT_MONTHS
 
 YEAR = "a year from the contact or its shorter rule, or until its holds end"
@@ -61,12 +67,27 @@ TABLES = (
          "the key of the case is destroyed, the rows deleted; or with the recording",
          {"sealed": "what was noted, sealed under the case's or the recording's key",
           "by": "a user's id"}, "case_number kind"),
+    Kept("evidence", "evidence packages of complaint cases: what is being built, where it lies",
+         "ARCHIVE_EVIDENCE_DAYS, or as long as the first of its recordings that goes",
+         "the worker deletes row, object and key",
+         {"asked_by": "a user's id",
+          "wrapped_key": "a package's key; opens with its own and its recordings' alone"},
+         "case_number state language object_key object_version reason"),
+    Kept("evidence_recording", "which recordings are in a package", "as long as the package",
+         "deleted with it"),
     Kept("verification", "what verifying a contact came to",
          "a year, or as long as the recording it is about",
          "the key of the day is destroyed and the nightly run deletes the row; or with the "
          "recording",
          {"sealed": "the note and what was asked, sealed under the recording's or the day's key",
           "by": "a user's id"}, "reference outcome"),
+    Kept("scorecard", "what calls are scored by", GOOD, "never: criteria, no data of people",
+         {"by": "a user's id"}, "name criteria"),
+    Kept("quality_sample", "samples of calls: line, days, who drew them", "400 days",
+         "the nightly run deletes the row", {"by": "a user's id"}, "line"),
+    Kept("quality_pick", "which calls a sample holds", YEAR, "with its recording"),
+    Kept("quality_score", "what a call was scored", YEAR, "with its recording",
+         {"sealed": "points and note, sealed under the recording's key", "by": "a user's id"}),
     Kept("notice", "what people are told: ids, case numbers, days", "90 days, as long as the user",
          "the worker deletes the row", plain="kind key case_number"),
     Kept("outgoing_mail", "mails on their way, without an address", "until sent, 5 days at most",
@@ -116,6 +137,9 @@ TABLES = (
          "csrf language"),
     Kept("kept_view", "searches as their persons go through them", "as long as the session",
          "deleted with it", {"sealed": "what was searched for, sealed"}, "token session_digest"),
+    Kept("saved_search", "searches that their persons keep, named",
+         f"{UNUSED_SEARCHES.days} days unused, or until their person deletes them or is disabled",
+         "the nightly run deletes the row", {"sealed": "name and fields of the search, sealed"}),
     Kept("login_attempt", "failed log-ins, for throttling", "15 minutes",
          "deleted at the next request of anybody", {"key": "keyed digest of a name or address"}),
     Kept("one_time_login", "one-time logins", "30 minutes",
@@ -131,6 +155,9 @@ TABLES = (
 OBJECTS = (
     Kept("recordings/", "sealed originals, renditions, later envelopes, envelopes of holds", YEAR,
          "the nightly run deletes every version"),
+    Kept("evidence/", "sealed evidence packages of complaint cases",
+         "ARCHIVE_EVIDENCE_DAYS, or as long as the first of its recordings that goes",
+         "the worker deletes every version; with a recording, the run that destroys that"),
     Kept("audit/", "signed heads of the audit log: numbers and hashes", GOOD,
          "never: it is the proof"),
     Kept("certificates/", "certificates and lists of random ids", GOOD, "never: it is the proof"),
@@ -147,6 +174,8 @@ KEYS = (
          f"{KEPT_MONTHS} months", "the worker destroys it in the night: nobody can ask any longer"),
     Kept("case", "a key for each case", "ARCHIVE_CASE_DAYS after it was closed",
          "the worker destroys it; a tombstone with the number stays"),
+    Kept("evidence", "a key for each evidence package", "as long as the package",
+         "the worker, or the run that destroys a recording of it; a tombstone with its id stays"),
     Kept("index", "a key for each month of the index, new at each rewriting", "until rewritten",
          "the run that rewrites the month destroys the old one"),
     Kept("installation", "signing, references, pages", GOOD, "never"),

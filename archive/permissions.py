@@ -56,6 +56,12 @@ _TABLE = (
         purposes=frozenset({Purpose.ACCESS_REQUEST, Purpose.AUTHORITY}),
     ),
     Group(
+        # Develops the service: hears drawn calls, never learns whose they are, searches nothing.
+        name="quality-lead",
+        scopes=frozenset({Scope.QUALITY}),
+        purposes=frozenset({Purpose.QUALITY}),
+    ),
+    Group(
         # Reads the audit log and nothing else: who opened what, when and why.
         name="auditor",
         scopes=frozenset({Scope.AUDIT}),
@@ -70,7 +76,7 @@ DPO = "dpo"
 GROUPS: dict[str, Group] = {group.name: group for group in _TABLE}
 _NOBODY = Group(name="", scopes=frozenset())
 
-TOKEN_SCOPES = frozenset(Scope) - {Scope.ADMIN, Scope.AUDIT}  # these are for people
+TOKEN_SCOPES = frozenset(Scope) - {Scope.ADMIN, Scope.AUDIT, Scope.QUALITY}  # these are for people
 
 
 def groups() -> tuple[Group, ...]:
@@ -185,6 +191,28 @@ def require_holds(actor: Actor) -> None:
         raise Forbidden(verb="hold")
 
 
+def may_make_evidence(actor: Actor) -> bool:
+    """Whether the actor makes and saves evidence packages: opens recordings for complaint cases."""
+    return {Scope.CASES, Scope.OPEN} <= actor.scopes and Purpose.COMPLAINT in actor.purposes
+
+
+def require_evidence(actor: Actor) -> None:
+    """Nothing if the actor makes and saves evidence packages, else Forbidden."""
+    if not may_make_evidence(actor):
+        raise Forbidden(verb="evidence")
+
+
+def may_export(actor: Actor) -> bool:
+    """Whether the actor may take a list of hits out: complaint handling and data protection."""
+    return may(actor, Scope.SEARCH) and may_know_holds(actor)
+
+
+def require_export(actor: Actor) -> None:
+    """Nothing if the actor may take lists out, else Forbidden."""
+    if not may_export(actor):
+        raise Forbidden(verb="export hits")
+
+
 def may_verify(actor: Actor) -> bool:
     """Whether verifying contacts is part of the actor's work."""
     return may(actor, Scope.SEARCH) and Purpose.VERIFICATION in actor.purposes
@@ -240,8 +268,10 @@ RIGHTS: dict[str, Callable[[Actor], bool]] = {
     **{scope.value: _scope(scope) for scope in Scope},
     "be somebody": lambda actor: True,
     "verify contacts": may_verify,
+    "export hits": may_export,
     "handle complaints": may_handle_complaints,
     "work with holds": may_know_holds,
     "data protection": is_dpo,
     "prove expiry": may_prove,
+    "make evidence packages": may_make_evidence,
 }

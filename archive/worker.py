@@ -104,6 +104,7 @@ class Worker:
         self._start("heads", lambda: self._loop(self._anchors.step, idle_s=60.0))
         self._start("night", lambda: self._loop(self._night_once, idle_s=30.0))
         self._start("notices", lambda: self._loop(self._notices_once, idle_s=30.0))
+        self._start("evidence", lambda: self._loop(self._evidence_once, idle_s=1.0))
         self._start("root", lambda: self._loop(self._root_once, idle_s=60.0))
         if self._archive.config.backup_dir or self._archive.config.backup_url:
             self._start("backup", lambda: self._loop(self._backup_once, idle_s=60.0))
@@ -235,6 +236,7 @@ class Worker:
         archive.settle_holds()
         archive.forget_cases()
         archive.forget_subjects()
+        archive.tidy_evidence()
         if last is not None and last >= last_nightly(now):
             return False
         try:
@@ -256,6 +258,12 @@ class Worker:
         for code in failed:
             log.warning("a mail was not taken (%s); trying again", code)
         return False
+
+    # -- evidence packages -----------------------------------------------------------
+
+    def _evidence_once(self) -> bool:
+        """Builds a package that was asked for; whether there was one."""
+        return self._archive.build_evidence(worker=self._number, lock_class=WORKER_LOCK)
 
     # -- the root key ----------------------------------------------------------------
 

@@ -26,12 +26,14 @@ put() {
 }
 
 database_password=$(random)
+service_password=$(random)
 names_password=$(random)
 store_access_key=$(random | cut -c1-20)
 store_secret_key=$(random)
 signing_key=$(random)
 
 printf '%s' "$database_password" | put database_password
+printf '%s' "$service_password" | put service_password
 printf '%s' "$names_password" | put names_password
 printf '%s' "$store_access_key" | put store_access_key
 printf '%s' "$store_secret_key" | put store_secret_key
@@ -86,6 +88,9 @@ upsertQuery = """
 """
 EOF
 
+printf 'postgresql://archive:%s@postgres:5432/archive' "$database_password" |
+    put database_owner_url
 # Last: with it, the folder counts as made.
-printf 'postgresql://archive:%s@postgres:5432/archive' "$database_password" | put database_url
+printf 'postgresql://archive_service:%s@postgres:5432/archive' "$service_password" |
+    put database_url
 echo "made; put the certificate beside them as tls_certificate and tls_key"

@@ -20,7 +20,7 @@ import pytest
 from psycopg import sql
 
 from archive.config import Config
-from archive.db import migrate
+from archive.db import SERVICE_ROLE, migrate
 from archive.embedded import Parts
 from archive.storage import Store, open_store
 from tests.clock import Clock
@@ -128,7 +128,8 @@ def config(parts: Parts, home: Path, database_url: str) -> Iterator[Config]:
     made = Config(
         home=home,
         keys_dir=home / "keys",
-        database_url=database_url,
+        database_url=database_url.replace("//archive@", f"//{SERVICE_ROLE}@"),
+        database_owner_url=database_url,
         store_url=parts.store_url.replace("/archive?", "/tests?"),
         store_access_key=parts.access_key,
         store_secret_key=parts.secret_key,

@@ -103,6 +103,7 @@ def environment_of(config: Config) -> dict[str, str]:
     return kept | {
         "ARCHIVE_HOME": str(config.home),
         "ARCHIVE_DATABASE_URL": config.database_url,
+        "ARCHIVE_DATABASE_OWNER_URL": config.database_owner_url,
         "ARCHIVE_STORE_URL": config.store_url,
         "ARCHIVE_STORE_ACCESS_KEY": config.store_access_key,
         "ARCHIVE_STORE_SECRET_KEY": config.store_secret_key,

@@ -19,7 +19,9 @@ from tests.running import running
 from tests.web.browser import Window, chromium, window
 
 FOLDER = Path("screenshots")
-AGENT, COMPLAINTS, ADMIN = "asiakaspalvelija", "reklamaatiot", "yllapito"
+AGENT, COMPLAINTS, ADMIN, DPO = "asiakaspalvelija", "reklamaatiot", "yllapito", "tietosuoja"
+LEAD = "laatu"
+PRINT = {"width": 794, "height": 1123}  # A4 at 96 dpi
 
 
 class Album:
@@ -56,10 +58,10 @@ class Album:
 
 def ask(page: Page, contact: str) -> None:
     """Types into the field of verification."""
-    page.goto(re.sub(r"^(https?://[^/]+).*", r"\1/verify", page.url))
+    to(page, "/verify")
     page.fill("#contact", contact)
     page.keyboard.press("Enter")
-    page.wait_for_load_state()
+    page.wait_for_url(re.compile(r"/verify/[\w-]{24}"))
 
 
 def a_call(page: Page) -> str:
@@ -78,7 +80,7 @@ def a_call(page: Page) -> str:
 
 def an_address(page: Page) -> str:
     """The sender of the newest incoming email that a complaint handler finds."""
-    page.goto(re.sub(r"^(https?://[^/]+).*", r"\1/search", page.url))
+    to(page, "/search")
     page.locator("[name=kind]").select_option("email")
     page.locator("[name=direction]").select_option("inbound")
     page.locator("main button.primary").click()
@@ -105,6 +107,13 @@ def take(album: Album, language: str) -> None:
         _agent(album, opened.page, language, customer, address)
     with album.window(ADMIN, language) as opened:
         album.shot(opened.page, f"{language}-admin", full=True)
+        for path in ("/admin/sources", "/admin/retention"):
+            to(opened.page, path)
+            album.shot(opened.page, f"{language}{path.replace('/', '-')}", full=True)
+    with album.window(DPO, language) as opened:
+        _dpo(album, opened.page, language)
+    with album.window(LEAD, language) as opened:
+        _lead(album, opened.page, language)
     with album.window(AGENT, language, dark=1) as opened:
         ask(opened.page, customer)
         album.shot(opened.page, f"{language}-verify-dark")
@@ -113,19 +122,68 @@ def take(album: Album, language: str) -> None:
         album.shot(opened.page, f"{language}-verify-tablet")
 
 
+def to(page: Page, path: str) -> None:
+    """Goes to another page of the same archive."""
+    page.goto(re.sub(r"^(https?://[^/]+).*", rf"\1{path}", page.url))
+
+
+def _dpo(album: Album, page: Page, language: str) -> None:
+    """The audit log, a proof that is none, and what erases and restricts a recording."""
+    to(page, "/audit")
+    album.shot(page, f"{language}-audit", full=True)
+    to(page, "/expiry/proof")
+    album.shot(page, f"{language}-proof", full=True)
+    page.fill("[name=id]", "00000000-0000-4000-8000-000000000000")
+    page.locator("main button.primary").click()
+    album.shot(page, f"{language}-proof-none", full=True)
+    to(page, "/search")
+    page.locator("main button.primary").click()
+    page.wait_for_selector(".rows")
+    page.locator(".rows a").nth(1).click()
+    page.wait_for_load_state()
+    for details in page.locator(".pane details").all():
+        details.evaluate("there => { there.open = true; }")
+    page.locator(".pane details").first.scroll_into_view_if_needed()
+    album.shot(page, f"{language}-erase")
+
+
+def _lead(album: Album, page: Page, language: str) -> None:
+    """A scorecard, a sample, its calls scored, and the results."""
+    if page.locator(".scorecard button.primary:visible").count():
+        album.shot(page, f"{language}-quality-empty", full=True)
+        page.locator(".scorecard button.primary").click()
+    for line in ("viat", "myynti", "laskutus"):
+        to(page, "/quality")
+        page.select_option("#f-line", line)
+        page.fill("[name=when]", "60 päivää sitten – tänään")
+        page.locator("form.inline button.primary").click()
+        page.wait_for_load_state()
+        if not page.locator("main table a").count() or "/samples/" not in page.url:
+            continue
+        page.locator("main table a").first.click()
+        page.wait_for_selector(".scoring")
+        while page.locator(".scoring").count():
+            for n, points in enumerate(("4", "5", "3", "4", "5")):
+                page.locator(f"[name=p{n}][value='{points}']").check()
+            page.locator(".scoring button.primary").click()
+            page.wait_for_load_state()
+    to(page, "/quality")
+    album.shot(page, f"{language}-quality", full=True)
+    page.locator("main table a").first.click()
+    album.shot(page, f"{language}-quality-sample", full=True)
+    page.locator("main table a").first.click()
+    album.shot(page, f"{language}-quality-call", full=True)
+
+
 def _case(album: Album, page: Page, language: str) -> None:
     """A case of its own, from opening to the question whether to close it."""
-
-    def to(path: str) -> None:
-        page.goto(re.sub(r"^(https?://[^/]+).*", rf"\1{path}", page.url))
-
-    to("/cases")
+    to(page, "/cases")
     page.locator("details.new").evaluate("there => { there.open = true; }")
     page.fill("[name=subject]", "Lasku väärin sähkökatkon ajalta")
     page.fill("[name=due]", "24.12.2026")
     page.locator("main button.primary").click()
     case = page.url.rpartition("/")[2]
-    to(f"/cases/{case}/find")
+    to(page, f"/cases/{case}/find")
     page.fill("[name=q]", "lasku")
     page.locator("main button.primary").click()
     page.wait_for_load_state()
@@ -146,7 +204,7 @@ def _case(album: Album, page: Page, language: str) -> None:
         ("/notices", "notices"),
         ("/expiry", "expiry-complaints"),
     ):
-        to(path)
+        to(page, path)
         album.shot(page, f"{language}-{name}", full=True)
     page.locator(".calendar [aria-current=date]").click()
     album.shot(page, f"{language}-expiry-day", full=True)
@@ -159,13 +217,28 @@ def _agent(album: Album, page: Page, language: str, customer: str, address: str)
     ask(page, address)
     page.get_by_role("button", name=re.compile("Avaa viesti|Open the message")).click()
     album.shot(page, f"{language}-email")
+    page.get_by_role("link", name=re.compile("Otsikkokentät|Headers and")).click()
+    album.shot(page, f"{language}-source")
     ask(page, customer)
     album.shot(page, f"{language}-verify-contacts")
+    page.locator(".outcome [name=note]").fill("Luvattiin hyvitys seuraavalle laskulle")
+    page.locator(".outcome button.primary").click()
+    page.wait_for_selector(".sheet")
+    album.shot(page, f"{language}-verification")
+    page.emulate_media(media="print")
+    page.set_viewport_size(PRINT)  # type: ignore[arg-type]
+    album.shot(page, f"{language}-verification-print")
+    page.emulate_media(media="screen")
+    page.set_viewport_size({"width": 1280, "height": 720})
+    ask(page, customer)
+    page.get_by_role("link", name=re.compile("Aikajana|Timeline")).click()
+    album.shot(page, f"{language}-timeline", full=True)
+    ask(page, customer)
     page.keyboard.press("?")
     album.shot(page, f"{language}-keys")
     for path, name in (("/expiry", "expiry"), ("/password", "password"), ("/admin", "forbidden"),
                        ("/nowhere", "missing")):  # fmt: skip
-        page.goto(re.sub(r"^(https?://[^/]+).*", rf"\1{path}", page.url))
+        to(page, path)
         album.shot(page, f"{language}-{name}", full=True)
 
 

@@ -10,13 +10,13 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
 
 from archive import anchors, audit
 from archive.anchors import Anchors, Checked
 from archive.archive import SYSTEM, Archive
 from archive.db import transaction
 from tests.clock import Clock
+from tests.owner import as_owner
 from tests.running import environment_of
 
 
@@ -28,8 +28,7 @@ def heads(archive: Archive) -> Anchors:
 @pytest.fixture(autouse=True)
 def _append_only_again(archive: Archive) -> Iterator[None]:
     yield
-    with transaction(archive.engine) as connection:
-        connection.execute(text("alter table audit_event enable trigger all"))
+    as_owner(archive, "alter table audit_event enable trigger all")
 
 
 def entries(archive: Archive, n: int) -> None:
@@ -40,16 +39,13 @@ def entries(archive: Archive, n: int) -> None:
         audit.chain(connection)
 
 
-def as_owner(archive: Archive, *statements: str) -> None:
-    with transaction(archive.engine) as connection:
-        connection.execute(text("alter table audit_event disable trigger all"))
-        for statement in statements:
-            connection.execute(text(statement))
+def tamper(archive: Archive, *statements: str) -> None:
+    as_owner(archive, "alter table audit_event disable trigger all", *statements)
 
 
 def chain_anew(archive: Archive, first: int) -> None:
     """What an owner who knows this program would do after a change."""
-    as_owner(
+    tamper(
         archive, f"update audit_event set chain_no = null, hash = null where chain_no >= {first}"
     )
     with transaction(archive.engine) as connection:
@@ -72,21 +68,21 @@ def test_a_log_that_nobody_touched_holds(archive: Archive, heads: Anchors) -> No
 def test_a_changed_entry_is_named(archive: Archive, heads: Anchors) -> None:
     entries(archive, 5)
     heads.step()
-    as_owner(archive, "update audit_event set actor_id = 'somebody-else' where chain_no = 3")
+    tamper(archive, "update audit_event set actor_id = 'somebody-else' where chain_no = 3")
     assert checked(archive).wrong == ["entry 3: entry altered or out of order"]
 
 
 def test_a_deleted_entry_is_named(archive: Archive, heads: Anchors) -> None:
     entries(archive, 5)
     heads.step()
-    as_owner(archive, "delete from audit_event where chain_no = 2")
+    tamper(archive, "delete from audit_event where chain_no = 2")
     assert checked(archive).wrong == ["entry 2: entry missing"]
 
 
 def test_two_entries_in_each_others_place_are_named(archive: Archive, heads: Anchors) -> None:
     entries(archive, 5)
     heads.step()
-    as_owner(
+    tamper(
         archive,
         "update audit_event set chain_no = -1 where chain_no = 2",
         "update audit_event set chain_no = 2 where chain_no = 3",
@@ -100,7 +96,7 @@ def test_an_end_that_was_cut_off_is_named(archive: Archive, heads: Anchors, cloc
     heads.step()
     with transaction(archive.engine) as connection:
         last, _ = audit.head(connection)
-    as_owner(archive, f"delete from audit_event where chain_no > {last - 2}")
+    tamper(archive, f"delete from audit_event where chain_no > {last - 2}")
     (wrong,) = checked(archive).wrong
     assert wrong.startswith(f"entries {last - 1} to {last} missing at the end")
 
@@ -115,7 +111,7 @@ def test_a_log_chained_anew_is_found_between_two_heads(
     clock.advance(timedelta(hours=2))
     entries(archive, 3)
     heads.step()
-    as_owner(archive, f"update audit_event set verb = 'x' where chain_no = {safe + 2}")
+    tamper(archive, f"update audit_event set verb = 'x' where chain_no = {safe + 2}")
     chain_anew(archive, safe + 2)
     (wrong,) = checked(archive).wrong
     assert wrong.startswith(f"entries {safe + 1} to {safe + 3}: altered and chained anew")
@@ -124,7 +120,7 @@ def test_a_log_chained_anew_is_found_between_two_heads(
 def test_an_emptied_log_is_found(archive: Archive, heads: Anchors) -> None:
     entries(archive, 3)
     heads.step()
-    as_owner(archive, "truncate audit_event")
+    tamper(archive, "truncate audit_event")
     assert "missing at the end" in checked(archive).wrong[0]
 
 
@@ -188,7 +184,7 @@ def test_what_a_restore_lost_is_told_and_is_no_tampering(
     heads.step()
     with transaction(archive.engine) as connection:
         last, _ = audit.head(connection)
-    as_owner(archive, f"delete from audit_event where chain_no > {last - 2}")  # an older dump
+    tamper(archive, f"delete from audit_event where chain_no > {last - 2}")  # an older dump
     clock.advance(timedelta(minutes=1))
     Anchors(archive.vault, archive.engine, now=archive.now).restart()
     clock.advance(timedelta(hours=2))
@@ -199,7 +195,7 @@ def test_what_a_restore_lost_is_told_and_is_no_tampering(
     assert found.wrong == []
     (note,) = found.notes
     assert f"restored up to entry {last - 2}; entries {last - 1} to {last}" in note
-    as_owner(archive, f"update audit_event set verb = 'x' where chain_no = {last}")
+    tamper(archive, f"update audit_event set verb = 'x' where chain_no = {last}")
     chain_anew(archive, last)
     assert checked(archive).wrong != []
 
@@ -241,7 +237,7 @@ def test_the_commands_check_the_log_and_tell_who_met_a_recording(
     assert (entry["who"], entry["verb"], entry["recording"]) == ("system", "open", str(recording))
     assert said("list", "--user", "nobody")[0] == 1
     assert said("verify")[0] == 0
-    as_owner(archive, "update audit_event set verb = 'x' where chain_no = 1")
+    tamper(archive, "update audit_event set verb = 'x' where chain_no = 1")
     code, output = said("verify")
     assert code == 1
     assert "entry 1" in output

@@ -51,6 +51,7 @@ from archive.storage import Store, open_store
 from archive.vault import Vault
 from tests.clock import Clock
 from tests.media import mail, wav
+from tests.owner import as_owner
 from tests.running import environment_of
 from tests.test_story import READER, deliver, read
 
@@ -122,6 +123,7 @@ def elsewhere(
         home=home,
         keys_dir=home / "keys",
         database_url=new_database(),
+        database_owner_url="",
         store_url=config.store_url.replace("/tests?", "/restored?"),
     )
     yield Elsewhere(made, clock)
@@ -305,7 +307,9 @@ def test_a_lost_catalogue_is_restored_beside_keys_and_objects_that_live(
     archive.erase(READER, erased.id, reason="private")
     later = deliver(archive, "4")
     worker.until_idle(archive)
-    lost = replace(archive.config, database_url=elsewhere.config.database_url)
+    lost = replace(
+        archive.config, database_url=elsewhere.config.database_url, database_owner_url=""
+    )
     there = Elsewhere(lost, clock)
     with there.archive(restoring=True) as empty:
         outcome = restoring.restore_catalogue(empty, folder)
@@ -570,8 +574,7 @@ def test_a_lost_catalogue_does_not_empty_the_backup(
     for number in range(12):
         deliver(archive, str(number))
     back_up(archive, folder)
-    with transaction(archive.engine) as connection:
-        connection.execute(text("truncate recording cascade"))
+    as_owner(archive, "truncate recording cascade")
     archive.store.delete([each.key for each in list(archive.store.list("recordings/"))])
     made = back_up(archive, folder)
     assert made.manifest["objects"]["kept_missing"] == 12

@@ -30,6 +30,7 @@ from archive.errors import (
 from archive.model import Actor
 from tests.clock import Clock
 from tests.media import wav
+from tests.owner import as_owner
 from tests.test_hold_changes import staff, told
 from tests.test_holds import AGENT, CASE, COLLEAGUE, DPO, HANDLER, case, days, hold, read
 from tests.test_holds_steps import (
@@ -522,8 +523,7 @@ def test_a_rebuilt_catalogue_knows_that_a_closed_cases_holds_were_released(
     days(archive, 3)
     archive.expire()
     shut(archive)
-    with transaction(archive.engine) as connection:
-        connection.execute(text("truncate recording, cohort, complaint_case cascade"))
+    as_owner(archive, "truncate recording, cohort, complaint_case cascade")
     assert rebuilt(archive).holds == 1
     days(archive, 8)
     assert archive.expire()["destroyed"] == 1

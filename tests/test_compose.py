@@ -143,7 +143,8 @@ def test_the_secrets_fit_together(secrets: Path) -> None:
     def content(name: str) -> str:
         return (secrets / name).read_text(encoding="utf-8")
 
-    assert content("database_password") in content("database_url")
+    assert content("database_password") in content("database_owner_url")
+    assert content("service_password") in content("database_url")
     identity = json.loads(content("seaweedfs_s3"))["identities"][0]
     assert identity["credentials"] == [
         {"accessKey": content("store_access_key"), "secretKey": content("store_secret_key")}

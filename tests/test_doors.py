@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -27,7 +27,8 @@ from archive.auth import People
 from archive.doors import DOORS, Door
 from archive.errors import Forbidden, NotFound
 from archive.model import Actor, Purpose, Scope
-from archive.web import gate
+from archive.qualitydesk import QualityDesk
+from archive.web import gate, saved
 from archive.web import kept as keeping
 from archive.web.kept import Kept
 from tests.api.test_delivery import metadata, post_call, post_email
@@ -39,8 +40,8 @@ GROUPS = [group.name for group in permissions.groups()]
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 STATE = (  # what a refusal must not change; the log, and when a session was seen, apart
     "person", "machine_token", "hold", "complaint_case", "case_recording", "case_note", "recording",
-    "opening", "allowed_line", "verification", "erasure", "kept_view", "notice", "second_factor",
-    "recovery_code",
+    "opening", "allowed_line", "erasure", "kept_view", "notice", "second_factor", "recovery_code",
+    "verification", "scorecard", "quality_sample", "quality_score", "evidence",
 )  # fmt: skip
 _numbers = itertools.count(1)
 
@@ -57,7 +58,10 @@ class Objects:
     person: str = ""
     machine: str = ""
     opening: str = ""
-    reference: str = "V-AAAA-AAAA"
+    reference: str = "V-2222-2222"
+    sample: str = "00000000-0000-4000-8000-000000000000"
+    card: str = ""
+    package: str = ""
     session: str = ""
 
 
@@ -106,13 +110,15 @@ class World:
         noter = by if Scope.CASES in by.scopes else OPERATOR
         note = archive.note_in_case(noter, number, "noted")
         made = Objects(id=id, number=number, hold=hold, note=str(note))
+        made.package = str(archive.ask_evidence(OPERATOR, number, recordings=[UUID(id)]))
         if by.kind == "person":
             made.token = self.listed(by, "search", made)
             made.session = self.other_session(by)
-        agent = by if permissions.may_verify(by) and by.kind == "person" else self.agent()
-        made.reference = archive.record_verification(
-            agent, UUID(id), outcome="confirmed", note="", asked={}
-        )
+        verifying = frozenset({Purpose.VERIFICATION})
+        verifier = by if verifying <= by.purposes else replace(OPERATOR, purposes=verifying)
+        made.reference = archive.record_verification(verifier, UUID(id), outcome="confirmed")
+        if Scope.QUALITY in by.scopes:
+            made.sample, made.card = self.sampled(by, id)
         made.person = str(self.people.create(f"spare-{next(_numbers)}", "complaints", None))
         self.people.create_token(f"spare-{next(_numbers)}", scopes=[Scope.SEARCH])
         made.machine = str(max(self.people.tokens(), key=lambda t: (not t.revoked_at, t.name)).id)
@@ -123,6 +129,20 @@ class World:
         self.people.use_one_time(self.people.one_time_link(by.name))
         several = self.people.sessions_of(UUID(by.id), this=by.session)
         return str(next(one.id for one in several if not one.this))
+
+    def sampled(self, by: Actor, id: str) -> tuple[str, str]:
+        """A sample of `by`'s with the recording in it, and a scorecard of one criterion."""
+        card = QualityDesk(self.archive).put_scorecard(by, name="card", criteria="1")
+        sample = str(uuid4())
+        with self.archive.engine.begin() as connection:
+            connection.execute(
+                text("insert into quality_sample values (:s, 'viat', :d, :d, :by, :now)"),
+                {"s": sample, "d": self.clock().date(), "by": by.id, "now": self.clock()},
+            )
+            connection.execute(
+                text("insert into quality_pick values (:s, 1, :id)"), {"s": sample, "id": UUID(id)}
+            )
+        return sample, str(card)
 
     def listed(self, by: Actor, desk: str, of: Objects) -> str:
         """The token of a list of `by`'s with the recording on it, for a purpose of theirs."""
@@ -180,7 +200,8 @@ ENDING = {  # each gets everything of its own
     "login.log_out", "proof.erase", "cases.close", "cases.refuse", "cases.reopen", "cases.take_out",
     "cases.remove_note", "cases.hold", "holds.release", "holds.restrict", "holds.lift",
     "holds.place", "admin.disable_person", "admin.revoke_token", "cases.hand_over",
-    "holds.hand_over", "cases.add", "outcomes.undo", "account.remove_factor",
+    "holds.hand_over", "cases.add", "outcomes.undo", "evidence.remove", "api.remove_evidence",
+    "account.remove_factor",
     "api.erase", "api.close_case", "api.reopen", "api.release", "api.restrict", "api.unrestrict",
     "api.place", "api.hand_over",
 }  # fmt: skip
@@ -197,8 +218,11 @@ def address(app: Flask, rule: Rule, of: Objects) -> str:
     about = {
         "id": of.id, "number": of.number, "hold": of.hold, "note": of.note, "token": of.token,
         "run": str(uuid4()), "name": "original", "index": 0, "end": "first", "month": "2026-11",
-        "day": "2026-11-24", "reference": of.reference, "filename": "app.css",
+        "day": "2026-11-24", "filename": "app.css",
+        "reference": of.reference, "place": 1,
     }  # fmt: skip
+    if rule.rule.startswith("/quality/samples"):
+        about["id"] = of.sample
     if rule.rule.startswith("/walk/"):
         about["number"] = 0
     if rule.rule.startswith("/admin/people"):
@@ -207,6 +231,8 @@ def address(app: Flask, rule: Rule, of: Objects) -> str:
         about["session"] = of.session
     if rule.rule.startswith("/admin/tokens"):
         about["id"] = of.machine
+    if "/evidence/" in rule.rule:
+        about["id"] = of.package or str(uuid4())
     if rule.endpoint == "opening":
         about["token"] = of.opening
     given = {name: UUID(value) if name in {"id", "hold", "note", "run", "session"} else value
@@ -244,7 +270,8 @@ def fields(world: World, actor: Actor, rule: Rule, of: Objects) -> dict[str, Any
         "customer": "100234567", "purpose": str(min(actor.purposes, default="")),
         "language": "en", "group": "complaints", "name": f"made-{next(_numbers)}",
         "scope": "search", "source": "another", "line": "viat", "email": "", "lines": "",
-        "new": "sähköä riittää 2027", "outcome": "confirmed", "note": "", "when": "",
+        "new": "sähköä riittää 2027", "outcome": "confirmed", "when": "24.11.2026", "size": "5",
+        "card": of.card, "criteria": "1", "p0": "4", "note": "noted",
     }  # fmt: skip
     if not given["purpose"]:
         del given["purpose"]
@@ -254,6 +281,8 @@ def fields(world: World, actor: Actor, rule: Rule, of: Objects) -> dict[str, Any
         given["id"] = str(uuid4())
     if rule.endpoint == "cases.create":
         given["number"] = ""
+    if rule.endpoint == "search.narrow":
+        given |= {"name": "kind", "value": "call"}
     if rule.endpoint == "auditing.narrowed":
         given = {"verb": "open"}
     if rule.endpoint == "cases.close":
@@ -275,6 +304,9 @@ def prepare(world: World, rule: Rule, actor: Actor, shared: Objects) -> Objects:
                  query={"customer": "100234567"}, case=shared.number),
         )  # fmt: skip
         return task
+    if rule.endpoint in {"searches.run", "searches.delete"}:
+        id = saved.save(world.archive, actor, name="door", asked={"customer": "100234567"})
+        return Objects(**{**shared.__dict__, "id": str(id)})
     if rule.endpoint not in ENDING or rule.endpoint == "login.log_out":
         return shared
     made = world.objects(world.call(), actor, held=rule.endpoint not in UNHELD)
@@ -344,6 +376,7 @@ NONE_HERE = {  # there is none for everybody: a waveform of what is no call, a r
     "recording.peaks", "recording.attachment", "expiry.certificate", "recording.open_player",
     "holds.lift", "api.unrestrict", "api.rendition", "api.make_opening", "recording.source",
     "proof.withdraw", "api.withdraw", "auditing.reviewed",
+    "evidence.save", "api.evidence_content",
     # these ask for a code or a second factor that nobody here has: tests/test_accounts.py
     "account.renew_codes", "account.remove_factor", "accounts.reset_factor",
 }  # fmt: skip
@@ -384,6 +417,10 @@ def knock(world: World, machine: Machine, rule: Rule, of: Objects, *, filled: bo
         return post_call(machine, metadata(world.clock, source_ref=f"d{next(_numbers)}"))
     if rule.endpoint == "api.post_email":
         return post_email(machine, mail(subject=f"d{next(_numbers)}", text="x"))
+    if rule.endpoint == "api.post_vcon":
+        where = f"{path}?source=pbx&line=viat"
+        told = {"uuid": f"d{next(_numbers)}", "parties": [], "dialog": []}
+        return machine.client.post(where, headers=machine.headers, json=told)
     body = BODIES.get(rule.endpoint, {}) if filled else {}
     if callable(body):
         body = body(world, of)

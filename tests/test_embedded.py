@@ -149,7 +149,7 @@ def test_after_a_stop_nothing_runs_and_nothing_says_it_does(
     assert {"postgres", "weed"} <= set(processes_of(home).values())
     announced = json.loads((home / "run" / "parts.json").read_text())
     assert announced["pid"] == os.getpid()
-    assert announced["database_url"] == parts.database_url
+    assert announced["database_owner_url"] == parts.database_url
     assert announced["store_url"] == parts.store_url
     parts.stop()
     assert processes_of(home) == {}
@@ -254,7 +254,7 @@ def test_the_next_start_recovers_after_everything_was_killed(
     with owner_of(home):
         with store_in(home) as store:
             store.put_bytes("a/1", b"acknowledged")
-        url = json.loads((home / "run" / "parts.json").read_text())["database_url"]
+        url = json.loads((home / "run" / "parts.json").read_text())["database_owner_url"]
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("create table kept as select 1 as n")
         for pid in processes_of(home):

@@ -40,7 +40,9 @@ def test_a_hold_placed_after_the_dump_outlives_the_restore_of_that_dump(
     assert archive.expire()["held"] == 1
     with pytest.raises(KeyDestroyed):
         archive.keys.get(cohort_name(retention.cohort_of(kept.expires_at)))
-    lost = replace(archive.config, database_url=elsewhere.config.database_url)
+    lost = replace(
+        archive.config, database_url=elsewhere.config.database_url, database_owner_url=""
+    )
     there = Elsewhere(lost, clock)
     with there.archive(restoring=True) as empty:
         outcome = restoring.restore_catalogue(empty, folder)

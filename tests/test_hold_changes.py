@@ -23,6 +23,7 @@ from archive.db import transaction
 from archive.errors import BadFields, BadSetting, Forbidden, HoldReleased, NotFound
 from archive.model import Actor
 from tests.clock import Clock
+from tests.owner import as_owner
 from tests.running import free_port
 from tests.test_holds import AGENT, CASE, DPO, HANDLER, case, days, hold, read, rebuilt
 from tests.test_story import deliver
@@ -58,8 +59,7 @@ def test_a_review_is_moved_with_its_reason_and_comes_back_from_the_envelope(
     archive.extend_hold(HANDLER, id, made.hold.id, review_on=LATER, reason="odotamme lautakuntaa")
     days(archive, 3)
     archive.expire()
-    with transaction(archive.engine) as connection:
-        connection.execute(text("truncate recording, cohort, complaint_case cascade"))
+    as_owner(archive, "truncate recording, cohort, complaint_case cascade")
     assert rebuilt(archive).holds == 1
     (back,) = archive.list_holds(HANDLER)
     assert back.hold.review_on == LATER

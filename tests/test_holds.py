@@ -30,6 +30,7 @@ from archive.errors import (
 from archive.model import Actor, Purpose, Query
 from tests.clock import Clock
 from tests.media import mail, wav
+from tests.owner import as_owner
 from tests.running import environment_of
 from tests.test_story import deliver
 
@@ -432,8 +433,7 @@ def test_a_rebuilt_catalogue_brings_holds_back_from_their_envelopes(
     archive.restrict(DPO, other.id, reason="rajoitus")
     days(archive, 3)
     archive.expire()
-    with transaction(archive.engine) as connection:
-        connection.execute(text("truncate recording, cohort, complaint_case cascade"))
+    as_owner(archive, "truncate recording, cohort, complaint_case cascade")
     outcome = rebuilt(archive)
     assert (outcome.rebuilt, outcome.holds, outcome.damaged) == (2, 2, [])
     assert rebuilt(archive).holds == 0
@@ -457,16 +457,15 @@ class Copy:
     TABLES = ("cohort", "recording", "complaint_case", "case_recording", "rendition", "hold")
 
     def __init__(self, archive: Archive) -> None:
-        self._engine = archive.engine
-        with transaction(self._engine) as connection:
-            for table in self.TABLES:
-                connection.execute(text(f"create table copy_{table} as table {table}"))
+        self._archive = archive
+        as_owner(archive, *(f"create table copy_{t} as table {t}" for t in self.TABLES))
 
     def restore(self) -> None:
-        with transaction(self._engine) as connection:
-            connection.execute(text("truncate cohort, recording, complaint_case, opening cascade"))
-            for table in self.TABLES:
-                connection.execute(text(f"insert into {table} select * from copy_{table}"))
+        as_owner(
+            self._archive,
+            "truncate cohort, recording, complaint_case, opening cascade",
+            *(f"insert into {table} select * from copy_{table}" for table in self.TABLES),
+        )
 
 
 @pytest.mark.parametrize("rebuilt_first", [True, False])
@@ -524,8 +523,7 @@ def test_a_correction_to_another_day_survives_a_rebuild(archive: Archive) -> Non
     id = deliver(archive, "1", days_ago=10).id
     earlier = archive.now() - timedelta(days=200)
     archive.correct(SYSTEM, id, {"occurred_at": earlier.isoformat()})
-    with transaction(archive.engine) as connection:
-        connection.execute(text("truncate recording, cohort cascade"))
+    as_owner(archive, "truncate recording, cohort cascade")
     rebuilt(archive)
     assert archive.describe(MACHINE, id).occurred_at == earlier
 

@@ -22,6 +22,7 @@ from archive.errors import BadRequest, NotFound, ReferenceErased, SecondPersonNe
 from archive.keyring.recovery import PrivateKey
 from tests.clock import Clock
 from tests.media import wav
+from tests.owner import as_owner
 from tests.test_backup import Elsewhere, back_up, elsewhere, environment, folder, private
 from tests.test_proof import command
 from tests.test_story import READER, deliver, read
@@ -80,7 +81,7 @@ def test_an_entry_says_nothing_personal_and_its_reference_dies_with_the_day(
 
     def remembered() -> int:
         with transaction(archive.engine) as connection:
-            connection.execute(text("truncate erased_reference"))
+            connection.execute(text("delete from erased_reference"))
             journal.remember(connection, archive.vault, erasure, now=clock())
             return int(
                 connection.execute(text("select count(*) from erased_reference")).scalar_one()
@@ -122,7 +123,9 @@ def test_an_old_catalogue_beside_the_living_bucket_does_not_revive_an_erasure(
     archive.erase(READER, gone.id, reason="private")
     for key, content in before.items():  # as a store would that brought back what was deleted
         archive.store.put_bytes(key, content)
-    lost = replace(archive.config, database_url=elsewhere.config.database_url)
+    lost = replace(
+        archive.config, database_url=elsewhere.config.database_url, database_owner_url=""
+    )
     there = Elsewhere(lost, clock)
     with there.archive(restoring=True) as empty:
         assert restoring.restore_catalogue(empty, folder).whole
@@ -143,9 +146,11 @@ def test_a_rebuilt_catalogue_does_not_revive_an_erasure_and_goes_on_with_the_cha
     archive.expire()
     for key, content in before.items():
         archive.store.put_bytes(key, content)
-    with transaction(archive.engine) as connection:
-        connection.execute(text("truncate recording, cohort, expiry_run, erasure cascade"))
-        connection.execute(text("truncate erased_reference"))
+    as_owner(
+        archive,
+        "truncate recording, cohort, expiry_run, erasure cascade",
+        "truncate erased_reference",
+    )
     done = command(archive, "rebuild-catalogue")
     assert done.exit_code == 0, done.output
     assert_dead(archive, gone, "1")

@@ -68,6 +68,8 @@ def test_every_object_of_a_lived_through_year_has_a_period(
     archive.erase(READER, gone.id, reason="private")
     clock.advance(timedelta(days=2))
     archive.expire()
+    archive.ask_evidence(HANDLER, CASE)
+    assert archive.build_evidence(worker=0, lock_class=worker.WORKER_LOCK)
     Anchors(archive.vault, archive.engine, now=clock).step()
     found = {each.key.partition("/")[0] + "/" for each in archive.store.list("")}
     assert found == names(periods.OBJECTS)

@@ -41,7 +41,7 @@ def test_a_dropped_catalogue_is_rebuilt_and_everything_is_served_and_found(
 
 def _drop(archive: Running) -> None:
     parts = json.loads((archive.home / "run" / "parts.json").read_text(encoding="utf-8"))
-    url = parts["database_url"].replace("/archive?", "/postgres?")
+    url = parts["database_owner_url"].replace("/archive?", "/postgres?")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("drop database archive with (force)")
 

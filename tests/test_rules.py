@@ -15,7 +15,6 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import text
 
 from archive import catalogue, retention, worker
 from archive.archive import SYSTEM, Archive
@@ -26,6 +25,7 @@ from archive.keyring.recovery import PrivateKey
 from archive.model import Query, Recording
 from tests.clock import Clock
 from tests.media import mail, wav
+from tests.owner import as_owner
 from tests.test_backup import Elsewhere, back_up, elsewhere, environment, folder, private
 from tests.test_holds import CASE, HANDLER, case, hold
 from tests.test_holds import read as read_held
@@ -211,8 +211,7 @@ def test_a_rebuild_and_a_restore_keep_to_the_rule_whatever_the_settings_say_then
     under(archive, "line:viat=90")
     apply(archive)
     expected = row(archive, soon.id)
-    with transaction(archive.engine) as connection:
-        connection.execute(text("truncate recording, cohort cascade"))
+    as_owner(archive, "truncate recording, cohort cascade")
     assert command(archive, "rebuild-catalogue").exit_code == 0
     rebuilt = row(archive, soon.id)
     assert (rebuilt.expires_at, rebuilt.cohort) == (expected.expires_at, expected.cohort)

@@ -7,7 +7,9 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from archive import __version__
+from archive.api import shape
 from archive.model import Direction, Kind, Purpose, State
+from archive.search.terms import DURATIONS
 from archive.web.gate import public
 
 JSON = "application/json"
@@ -87,6 +89,17 @@ def _paths() -> dict[str, Any]:
             "post": _close_case(),
         },
         f"{base}/cases/{{number}}/reopening": {"post": _reopen_case()},
+        f"{base}/cases/{{number}}/evidence": {"post": _ask_evidence(), "get": _list_evidence()},
+        f"{base}/cases/{{number}}/evidence/{{id}}": {
+            "get": _operation("One package: how far it is", 200, "Evidence", [*_case, _ID], (404,)),
+            "delete": _operation("Remove a package", 204, None, [*_case, _ID], (404,)),
+        },
+        f"{base}/cases/{{number}}/evidence/{{id}}/content": {
+            "get": _content("The ZIP of a package that is ready", [*_case, _ID])
+        },
+        f"{base}/vcons": {"post": _post_vcon()},
+        f"{recording}/vcon": {"get": _vcon("A recording as a signed vCon", [_ID])},
+        f"{base}/cases/{{number}}/vcon": {"get": _vcon("A case as one signed vCon", _case)},
         f"{base}/openapi.json": {
             "get": _operation("This description", 200, None, [], ()) | {"security": []}
         },
@@ -184,8 +197,21 @@ def _search() -> dict[str, Any]:
         "to": _TEXT,
         "sort": {"enum": ["newest", "relevance"]},
         "limit": {"type": "integer", "minimum": 1, "maximum": 200},
-        "facets": {"type": "array", "items": _TEXT},
+        "facets": {"type": "array", "items": {"enum": list(shape.FACETS)}},
         "total": {"type": "boolean"},
+        "source": _TEXT,
+        "duration": {"enum": list(DURATIONS), "description": "length of a call, seconds"},
+        "attachment": {"type": "boolean", "description": "of emails"},
+        "held": {
+            "type": "boolean",
+            "description": "held for a case; for those who work with holds",
+        },
+        "excerpts": {
+            "type": "boolean",
+            "description": "each item also with `subject_marked` and `excerpt`, lists of "
+            "{text, hit}; of an email's text only with a purpose (and case) in the headers for "
+            "which it may be opened, and noted in the audit log",
+        },
     }
     schema = {"type": "object", "properties": properties, "additionalProperties": False}
     return _operation("Search", 200, "Page", [], (400, 422)) | _json_body(schema)
@@ -381,6 +407,59 @@ def _reopen_case() -> dict[str, Any]:
     ) | _json_body(schema)
 
 
+def _post_vcon() -> dict[str, Any]:
+    parameters = [
+        _query("source", required=True),
+        _query("line", required=True, description="service line or mailbox of its dialogs"),
+        _query("direction", schema=_enum(Direction), description="where the vCon does not say"),
+    ]
+    operation = _operation(
+        "Take in a vCon; each dialog becomes a recording", 201, "VconTaken", parameters,
+        (400, 409, 410, 413, 422, 429, 507),
+    )  # fmt: skip
+    operation["responses"]["200"] = operation["responses"]["201"] | {
+        "description": "nothing new: known already, or nothing to take over"
+    }
+    return operation | {
+        "requestBody": {
+            "required": True,
+            "content": {"application/vcon+json": {"schema": {"type": "object"}}},
+        }
+    }
+
+
+def _vcon(summary: str, parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    headers = [
+        _header("X-Archive-Purpose", "why it is opened", schema=_enum(Purpose)),
+        _header("X-Archive-Case", "needed for purpose complaint"),
+    ]
+    operation = _operation(summary, 200, None, parameters + headers, (400, 404))
+    operation["responses"]["200"]["content"] = {
+        "application/vcon+json": {"schema": {"type": "object"}}
+    }
+    return operation
+
+
+def _ask_evidence() -> dict[str, Any]:
+    ids = {"type": "array", "items": {"type": "string", "format": "uuid"}}
+    schema = {
+        "type": "object",
+        "properties": {
+            "recordings": ids | {"description": "without it: what is the customer's own"},
+            "language": {"type": "string", "enum": ["fi", "en"]},
+            "masked_originals": {"type": "boolean", "description": "also where parts are silent"},
+        },
+    }
+    return _operation(
+        "Ask for an evidence package; the worker builds it", 202, "Evidence",
+        [_path("number")], (404, 409, 422),
+    ) | _json_body(schema)  # fmt: skip
+
+
+def _list_evidence() -> dict[str, Any]:
+    return _operation("Evidence packages of a case", 200, "Packages", [_path("number")], (404,))
+
+
 def _add_to_case() -> dict[str, Any]:
     schema = {
         "type": "object",
@@ -449,6 +528,33 @@ def _schemas() -> dict[str, Any]:
                 "warnings": {"type": "array", "items": warning},
                 "ignored": {"type": "array", "items": _TEXT},
             }
+        ),
+        "VconTaken": _object(
+            {
+                "uuid": _TEXT,
+                "signature": {"type": "string", "enum": ["none", "holds", "unchecked"]},
+                "items": {"type": "array", "items": {"$ref": "#/components/schemas/Receipt"}},
+                "refused": {"type": "array", "items": {"type": "object"}},
+                "not_taken": {"type": "array", "items": _TEXT},
+            }
+        ),
+        "Evidence": _object(
+            {
+                "id": _TEXT,
+                "case": _TEXT,
+                "state": {"type": "string", "enum": ["waiting", "building", "ready", "failed"]},
+                "percent": {"type": "integer"},
+                "reason": text_or_null,
+                "recordings": {"type": "array", "items": _TEXT},
+                "language": _TEXT,
+                "asked_at": _TIME,
+                "bytes": {"type": ["integer", "null"]},
+                "with_pdf": {"type": ["boolean", "null"]},
+                "expires_at": {"type": ["string", "null"], "format": "date-time"},
+            }
+        ),
+        "Packages": _object(
+            {"items": {"type": "array", "items": {"$ref": "#/components/schemas/Evidence"}}}
         ),
         "Recording": _object(
             {

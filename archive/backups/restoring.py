@@ -196,7 +196,7 @@ class _Restore:
 
     def catalogue(self, chosen: backup.Made) -> None:
         """The dump, whole or not at all, brought to this version's tables."""
-        url = self._archive.config.database_url
+        url = self._archive.config.owner_url
         self._progress("catalogue", 0, 1)
         migrate(url)
         downgrade(url, revision="base")  # also what an attempt that broke off had loaded

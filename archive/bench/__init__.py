@@ -596,6 +596,13 @@ def asking_the_log(rounds: int) -> Figure:
     return asking.asking(rounds)
 
 
+def pages(contacts: int, *, as_json: bool) -> None:
+    """How long people wait at the desks; see `archive.bench.paging`."""
+    from archive.bench import paging
+
+    _print(paging.measure(contacts), as_json=as_json)
+
+
 BENCHMARKS: dict[str, Callable[[int], Figure]] = {
     "P1": intake_of_calls,
     "P2": intake_of_emails,
@@ -617,21 +624,21 @@ def run(ids: tuple[str, ...], *, as_json: bool, rounds: int) -> None:
     if unknown:
         raise BadRequest(reason=f"no such benchmark; there are {', '.join(BENCHMARKS)}")
     for id in ids or tuple(BENCHMARKS):
-        figure = BENCHMARKS[id](rounds)
-        if as_json:
-            click.echo(
-                json.dumps(
-                    {
-                        "id": figure.id,
-                        "what": figure.what,
-                        "value": round(figure.value, 4),
-                        "goal": figure.goal,
-                        "better": figure.better,
-                        "detail": figure.detail,
-                    }
-                )
-            )
-            continue
-        mark = "reached" if figure.reached else "NOT reached"
-        click.echo(f"{figure.id}  {figure.value:8.3f}  goal {figure.goal} ({mark})  {figure.what}")
-        click.echo(f"      {figure.detail}")
+        _print(BENCHMARKS[id](rounds), as_json=as_json)
+
+
+def _print(figure: Figure, *, as_json: bool) -> None:
+    if as_json:
+        told = {
+            "id": figure.id,
+            "what": figure.what,
+            "value": round(figure.value, 4),
+            "goal": figure.goal,
+            "better": figure.better,
+            "detail": figure.detail,
+        }
+        click.echo(json.dumps(told))
+        return
+    mark = "reached" if figure.reached else "NOT reached"
+    click.echo(f"{figure.id}  {figure.value:8.3f}  goal {figure.goal} ({mark})  {figure.what}")
+    click.echo(f"      {figure.detail}")

@@ -118,4 +118,4 @@ def fetch_mail(once: bool, die_with: int | None) -> None:
 @cli.command(name="migrate")
 def migrate_command() -> None:
     """Bring the catalogue's tables to this version."""
-    migrate(with_parts(Config.from_env(os.environ)).database_url)
+    migrate(with_parts(Config.from_env(os.environ)).owner_url)

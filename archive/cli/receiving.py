@@ -56,6 +56,7 @@ def ingest(
                     "new": summary.new,
                     "known": summary.known,
                     "refused": [{"path": p, "reason": r} for p, r in summary.refused],
+                    "not_taken": [{"path": p, "what": w} for p, w in summary.left],
                 }
             )
         )
@@ -63,6 +64,8 @@ def ingest(
         click.echo(f"{summary.new} new, {summary.known} known, {len(summary.refused)} refused")
         for path, reason in summary.refused:
             click.echo(f"  {path}: {reason}")
+        for path, what in summary.left:
+            click.echo(f"  {path}: not taken over: {what}")
     sys.exit(0 if summary.complete else 3)
 
 

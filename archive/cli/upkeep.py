@@ -98,8 +98,8 @@ def rebuild_catalogue(assembly: Assembly) -> None:
     Also where the whole database is gone. People, tokens and the audit log are in no envelope:
     restore them from a dump, or make them anew.
     """
-    ensure_database(assembly.config.database_url)
-    migrate(assembly.config.database_url)
+    ensure_database(assembly.config.owner_url)
+    migrate(assembly.config.owner_url)
     archive = assembly.archive
     replaying.replay(archive.vault, archive.engine, now=utc_now())
     with counting("Reading envelopes") as progress:
@@ -177,19 +177,27 @@ def doctor(assembly: Assembly) -> None:
     "--rounds", default=5, show_default=True, help="Interleaved rounds; the median counts."
 )
 @click.option(
-    "--contacts", type=click.IntRange(100), default=100_000, show_default=True, help="Of `search`."
+    "--contacts",
+    type=click.IntRange(100),
+    default=100_000,
+    show_default=True,
+    help="Of `search` and `pages`.",
 )
 @click.option("--engine", type=click.Choice(["whoosh", "postgres"]), help="Of `search`; both.")
 def bench(
     ids: tuple[str, ...], as_json: bool, rounds: int, contacts: int, engine: str | None
 ) -> None:
-    """Measure side by side, as ratios in one run; `bench search` every kind of question."""
+    """Measure side by side, as ratios in one run.
+
+    `bench search` asks every kind of question, `bench pages` waits as people at the desks do.
+    """
     from archive import bench as measuring
 
     if "search" in ids:
         engines = [engine] if engine else ["whoosh", "postgres"]
         measuring.search(contacts, engines, as_json=as_json)
-        ids = tuple(id for id in ids if id != "search")
-        if not ids:
-            return
+    if "pages" in ids:
+        measuring.pages(contacts, as_json=as_json)
+    if ids and not (ids := tuple(id for id in ids if id not in {"search", "pages"})):
+        return
     measuring.run(ids, as_json=as_json, rounds=rounds)

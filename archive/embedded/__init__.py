@@ -93,12 +93,13 @@ class Parts:
 
     def _announce(self) -> None:
         """Last of all, so that whoever finds the file finds everything running."""
-        assert self._seaweedfs is not None
+        assert self._seaweedfs is not None and self._postgres is not None
         write_private(
             self.home / "run" / "parts.json",
             {
                 "pid": os.getpid(),
-                "database_url": self.database_url,
+                "database_url": self._postgres.service_url,
+                "database_owner_url": self.database_url,
                 "store_url": self.store_url,
                 "store_access_key": self.access_key,
                 "store_secret_key": self.secret_key,

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import psycopg
 
+from archive.db import SERVICE_ROLE
 from archive.embedded.process import Guarded, end_former, fresh_log
 from archive.errors import PartFailed
 
@@ -149,7 +150,17 @@ class Postgres:
             ).fetchone()
             if found is None:
                 connection.execute(f"create database {DATABASE}")
+            known = connection.execute(
+                "select 1 from pg_roles where rolname = %s", (SERVICE_ROLE,)
+            ).fetchone()
+            if known is None:  # it may make the database of an index in PostgreSQL
+                connection.execute(f"create role {SERVICE_ROLE} login createdb")
         return self._url(DATABASE)
+
+    @property
+    def service_url(self) -> str:
+        """The same database as the role that the service works as, which does not own it."""
+        return self._url(DATABASE, role=SERVICE_ROLE)
 
     def _answers(self) -> bool:
         try:
@@ -158,9 +169,9 @@ class Postgres:
             return False
         return True
 
-    def _url(self, database: str) -> str:
+    def _url(self, database: str, *, role: str = ROLE) -> str:
         return (
-            f"postgresql://{ROLE}@/{database}?host={quote(str(self._sockets), safe='')}&port={PORT}"
+            f"postgresql://{role}@/{database}?host={quote(str(self._sockets), safe='')}&port={PORT}"
         )
 
     def stop(self) -> None:

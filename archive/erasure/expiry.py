@@ -32,6 +32,7 @@ from archive.errors import (
     RecordingHeld,
     StoreUnavailable,
 )
+from archive.evidence import ending
 from archive.model import Actor, Recording, StoredRendition
 from archive.search import Index
 from archive.throttle import Throttle
@@ -228,6 +229,8 @@ def _destroy(
 ) -> set[str]:
     """Deletes objects, index documents and rows of a batch; the months that lost documents."""
     ids = [recording.id for recording in batch]
+    # Copies first: evidence packages end with any recording that is in them.
+    ending.end_with(means.vault, means.engine, ids, reason="recording-gone", now=means.now())
     with transaction(means.engine) as connection:
         renditions = catalogue.renditions(connection, ids)
         months = catalogue.index_months(connection, ids)

@@ -19,8 +19,9 @@ from typing import Any
 from archive import retention
 from archive.archive import Archive, Receipt
 from archive.errors import ArchiveError
+from archive.formats import vcon_read
 from archive.model import Actor, Kind
-from archive.sources import pbx_names
+from archive.sources import pbx_names, vcons
 
 HEAD_BYTES = 64 * 1024
 MBOX_BYTES = 1024 * 1024 * 1024  # an mbox larger than this is refused whole
@@ -108,6 +109,7 @@ class Summary:
     new: int = 0
     known: int = 0
     refused: list[tuple[str, str]] = field(default_factory=list)  # (path, reason)
+    left: list[tuple[str, str]] = field(default_factory=list)  # (path, part of it not taken over)
 
     @property
     def complete(self) -> bool:
@@ -146,6 +148,10 @@ def ingest(
     summary = Summary()
     for path in files(paths):
         try:
+            if _is_vcon(path, options):
+                _take_vcon(archive, actor, path, options, summary)
+                progress(path)
+                continue
             for item in items(path, options, now=archive.now()):
                 receipt = deliver(archive, actor, item)
                 summary.new += receipt.created
@@ -161,6 +167,25 @@ def ingest(
             summary.refused.append((str(path), f"not readable ({error.strerror})"))
         progress(path)
     return summary
+
+
+def _is_vcon(path: Path, options: Options) -> bool:
+    with path.open("rb") as file:
+        return options.kind is None and vcon_read.looks_like(path.name, file.read(HEAD_BYTES))
+
+
+def _take_vcon(
+    archive: Archive, actor: Actor, path: Path, options: Options, summary: Summary
+) -> None:
+    if path.stat().st_size > vcon_read.MOST_BYTES:
+        raise NotARecordingError(f"a vCon of more than {vcon_read.MOST_BYTES} bytes")
+    given = vcons.Options(source=options.source, line=options.line, direction=options.direction)
+    taken = vcons.take(archive, actor, path.read_bytes(), given)
+    summary.new += sum(receipt.created for receipt in taken.receipts.values())
+    summary.known += sum(not receipt.created for receipt in taken.receipts.values())
+    for index, error in taken.refused.items():
+        summary.refused.append((f"{path} dialog[{index}]", error.message))
+    summary.left += [(str(path), what) for what in taken.left]
 
 
 class NotARecordingError(Exception):

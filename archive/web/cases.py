@@ -146,6 +146,7 @@ def _case(problems: dict[str, str], number: str | None = None) -> str:
         case=file.case,
         moments=_moments(file),
         works=works,
+        may_make_evidence=permissions.may_make_evidence(g.actor),
         may_reopen=Scope.CASES in g.actor.scopes and not open_,
         in_grace=sum(_kept_in_grace(entry, file.case.number) for entry in file.entries),
         today=_today(),

@@ -171,6 +171,8 @@ def home_of(actor: Actor) -> str:
         return url_for("verify.form")
     if Scope.SEARCH in actor.scopes:
         return url_for("search.form")
+    if Scope.QUALITY in actor.scopes:
+        return url_for("quality.overview")
     if Scope.ADMIN in actor.scopes:
         return url_for("admin.overview")
     return url_for("expiry.calendar" if Scope.EXPIRY in actor.scopes else "auditing.log")

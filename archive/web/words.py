@@ -20,6 +20,7 @@ GROUPS = {
     "customer-service": _("Customer service"),
     "complaints": _("Complaint handling"),
     "dpo": _("Data protection"),
+    "quality-lead": _("Quality of service"),
     "auditor": _("Audit"),
     "admin": _("Administration"),
 }
@@ -31,6 +32,7 @@ SCOPES = {
     "erase": _("Erase"),
     "cases": _("Complaint cases"),
     "expiry": _("Expiry"),
+    "quality": _("Develop the service"),
     "audit": _("Read the audit log"),
     "admin": _("Administer"),
 }
@@ -62,6 +64,42 @@ TAKEN_FOR = {
     "kind": _("kind"),
     "direction": _("direction"),
     "source": _("source"),
+}
+# Headings of a list of hits.
+COLUMNS = {
+    "id": _("Recording id"),
+    "occurred_at": _("Contact took place"),
+    "kind": _("Kind"),
+    "direction": _("Direction"),
+    "line": _("Service line or mailbox"),
+    "agent": _("Agent"),
+    "customer_number": _("Customer number"),
+    "caller": _("Caller"),
+    "callee": _("Called number"),
+    "from": _("Sender"),
+    "to": _("Recipients"),
+    "subject": _("Subject"),
+    "length_s": _("Length in seconds"),
+    "attachments": _("Attachments"),
+    "metering_point": _("Metering point"),
+    "case": _("Complaint case"),
+    "company": _("Company"),
+    "source": _("Source"),
+    "expires_at": _("To be destroyed"),
+}
+YES_NO = {"yes": _("Yes"), "no": _("No")}
+FACET_VALUES: dict[str, dict[str, LazyString]] = {
+    "kind": KINDS,
+    "direction": DIRECTIONS,
+    "attachment": YES_NO,
+    "held": YES_NO,
+    "duration": {
+        "0-30": _("Under half a minute"),
+        "30-120": _("½–2 minutes"),
+        "120-300": _("2–5 minutes"),
+        "300-900": _("5–15 minutes"),
+        "900-": _("Over 15 minutes"),
+    },
 }
 # How a search was read where that is not plain.
 EXPLAINED = {
@@ -100,6 +138,8 @@ VERBS = {
     "opening-ended": _("Opening ended"),
     "read": _("Read the metadata"),
     "search": _("Searched"),
+    "excerpt": _("Saw an excerpt"),
+    "export-hits": _("Took a list of hits"),
     "browse": _("Browsed"),
     "correct": _("Corrected"),
     "erase": _("Erased early"),
@@ -136,9 +176,18 @@ VERBS = {
     "allow-line": _("Allowed a source a line"),
     "disallow-line": _("Took a line from a source"),
     "unrestrict-source": _("Lifted a source's restriction"),
+    "read-case": _("Complaint case read"),
+    "ask-evidence": _("Asked for an evidence package"),
+    "put-in-evidence": _("Put into an evidence package"),
+    "make-evidence": _("Evidence package made"),
+    "open-evidence": _("Evidence package saved"),
+    "end-evidence": _("Evidence package removed"),
     "read-audit": _("Read the audit log"),
     "review-unusual": _("Looked at unusual access"),
     "read-conversation": _("Read a conversation's list"),
+    "draw-sample": _("Drew a sample of calls"),
+    "score-call": _("Scored a call"),
+    "put-scorecard": _("Changed a scorecard"),
     "record-verification": _("Recorded the outcome of a verification"),
     "undo-verification": _("Took a verification back"),
 }

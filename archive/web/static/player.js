@@ -3,6 +3,7 @@
 // made by the first press of Play: nothing is opened, and nothing plays, by itself.
 
 import { isForPage } from "./app.js";
+import * as tools from "./player-tools.js";
 
 const root = document.querySelector("[data-player]");
 const say = root.dataset;
@@ -14,6 +15,8 @@ const now = root.querySelector("[data-now]");
 const status = root.querySelector("[data-status]");
 const speed = root.querySelector("[data-speed]");
 const duration = Number(say.duration);
+const calm = status.textContent; // what the status says when there is nothing else to say
+let pauses = []; // silent stretches, once the peaks are there
 let opening = null; // the request under way, or done, for an opening
 let renewed = 0; // how often an opening was renewed since something last played
 
@@ -104,7 +107,7 @@ function moveTo(at) {
 const place = () => (audio.getAttribute("src") ? audio.currentTime : Number(seek.value));
 const skip = (by) => moveTo(place() + by);
 
-function step(by) {
+function step(by) { // one speed slower or faster
   speed.selectedIndex = Math.min(Math.max(0, speed.selectedIndex + by), speed.options.length - 1);
   audio.playbackRate = Number(speed.value);
 }
@@ -127,6 +130,38 @@ audio.addEventListener("seeking", showTime);
 audio.addEventListener("play", () => { toggle.textContent = say.pause; status.classList.remove("bad"); });
 audio.addEventListener("pause", () => { toggle.textContent = say.play; });
 
+// -- tools --------------------------------------------------------------------------------
+
+function told(what, from, to) {
+  status.textContent = what === "off" ? calm
+    : say[what === "from" ? "loopFrom" : "looping"].replace("{from}", clock(from)).replace("{to}", clock(to ?? from));
+}
+const loopMark = root.querySelector("[data-loop-mark]");
+const loopButton = root.querySelector("[data-loop]");
+const loop = tools.loop(audio, loopButton, loopMark, told);
+loopButton.addEventListener("click", () => loop.press(place()));
+
+const quiet = root.querySelector("[data-silence]");
+function toggleSilence() { quiet.setAttribute("aria-pressed", String(quiet.getAttribute("aria-pressed") !== "true")); }
+quiet.addEventListener("click", toggleSilence);
+tools.skipSilence(audio, () => pauses, () => quiet.getAttribute("aria-pressed") === "true" && !loop.contains(audio.currentTime));
+
+const balance = root.querySelector("[data-balance]");
+const weigh = tools.balance(audio);
+function lean(to) {
+  balance.value = String(Math.min(1, Math.max(-1, to)));
+  balance.setAttribute("aria-valuetext", Number(balance.value) === 0 ? say.even : `${Math.round(Math.abs(balance.value) * 100)} % ${Number(balance.value) < 0 ? say.first : say.second}`);
+  weigh(Number(balance.value));
+}
+balance?.addEventListener("input", () => lean(Number(balance.value)));
+if (balance) balance.setAttribute("aria-valuetext", say.even);
+
+root.querySelectorAll("[data-from]").forEach((mark) => {
+  tools.place(mark, Number(mark.dataset.from), Number(mark.dataset.to || mark.dataset.from), audio, duration);
+});
+
+function again() { skip(-5); step(-1); }
+
 document.addEventListener("keydown", (event) => {
   if (!isForPage(event)) return;
   const onButton = event.target.closest?.("button, a, summary, input[type=checkbox]");
@@ -137,6 +172,13 @@ document.addEventListener("keydown", (event) => {
     ArrowRight: () => { skip(far); return true; },
     ",": () => { step(-1); return true; },
     ".": () => { step(1); return true; },
+    r: () => { again(); return true; },
+    l: () => { loop.press(place()); return true; },
+    s: () => { toggleSilence(); return true; },
+    a: () => { if (!balance) return false; lean(Number(balance.value) - 0.25); return true; },
+    d: () => { if (!balance) return false; lean(Number(balance.value) + 0.25); return true; },
+    Home: () => { moveTo(0); return true; },
+    End: () => { moveTo(duration); return true; },
   };
   if (event.target.type === "range" && event.key !== " ") return;
   if (event.key in keys && keys[event.key]()) event.preventDefault();
@@ -148,6 +190,7 @@ async function draw() {
   const [{ default: WaveSurfer }, found] = await Promise.all([import(say.wave), fetch(say.peaks)]);
   if (!found.ok) return;
   const { peaks } = await found.json();
+  pauses = tools.silences(peaks, duration);
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const waves = ["--agent", "--customer"].map(colour);
   const container = root.querySelector("[data-waveform]");
@@ -199,4 +242,9 @@ document.addEventListener("keydown", (event) => {
 
 // A link to a moment, #t=243: the player stands there and waits.
 const linked = /^#t=(\d+(?:\.\d+)?)$/.exec(location.hash);
+const stopped = tools.resume(audio, say.id, duration);
 if (linked) moveTo(Number(linked[1]));
+else if (stopped !== null) {
+  moveTo(stopped);
+  status.textContent = say.resumed.replace("{at}", clock(stopped));
+}

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0010b"
-down_revision = "0010a"
+revision = "0010c"
+down_revision = "0012"
 
 UP = """
 alter table person add agreed_to text;          -- version of the confidentiality commitment

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0010c"
-down_revision = "0010b"
+revision = "0010d"
+down_revision = "0010c"
 
 UP = """
 -- Entries are read newest first by id, so each index ends with it.

@@ -1,0 +1,1 @@
+"""Evidence packages of complaint cases: what is in, built, kept, checked, ended."""
