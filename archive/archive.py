@@ -20,23 +20,28 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, Engine
 
 from archive import (
+    alertchannels,
+    alerts,
     audit,
     catalogue,
     conversation,
     corrections,
     hitlist,
     intake,
+    legs,
     mending,
     openings,
     permissions,
     retention,
+    reviews,
     seal,
     sourcebook,
     subjects,
+    supplements,
     unusual,
 )
 from archive import excerpts as excerpting
-from archive.answers import CaseEntry, CaseFile, MailView, Opened, Page, Receipt, View
+from archive.answers import CaseEntry, CaseFile, Leg, MailView, Opened, Page, Receipt, View
 from archive.casework import cases, closing, holdchanges, holds, notices, staff, verifications
 from archive.casework.cases import About, Case, Note
 from archive.casework.closing import Closed, Consequences
@@ -66,6 +71,7 @@ from archive.errors import (
     NotFound,
     PurposeRequired,
     SealBroken,
+    SourceMismatch,
 )
 from archive.evidence import building, choosing, ending, exporting, packages
 from archive.evidence.choosing import Choice
@@ -86,6 +92,7 @@ from archive.model import (
     StoredRendition,
 )
 from archive.reception import Reception, complete_descriptor
+from archive.reviews import Lacking, Progress, Review
 from archive.search import Index, understanding
 from archive.search.marking import Excerpt, Marker
 from archive.storage import Store
@@ -152,6 +159,7 @@ class Archive:
             now=now,
             rules=lambda: ruling.rules_of(self.config),
         )
+        self._supplements = supplements.Means(self.vault, engine, self._rules, now)
         ruling.rules_of(config)  # a wrong setting stops the start
         self._means = expiry.Means(
             vault=self.vault,
@@ -214,6 +222,39 @@ class Archive:
         permissions.require(actor, Scope.INGEST)
         return self._reception.receive_also(actor, id, line=mailbox, direction=direction)
 
+    def add_metadata(
+        self,
+        actor: Actor,
+        *,
+        source: str | None,
+        references: Sequence[str],
+        changes: Mapping[str, Any],
+        times: bool = False,
+    ) -> supplements.Added:
+        """Metadata apart from their recording: added to it now, or when it comes within 30 days.
+
+        It is found by one of the references, or as a leg of the call of that id. Only what it
+        lacks is added. BadFields, SourceMismatch; nothing is kept then. See `supplements.give`.
+        """
+        permissions.require(actor, Scope.INGEST)
+        named, *others = intake.references(source, references)
+        if actor.source is not None and named != actor.source:
+            raise SourceMismatch()
+        done = supplements.give(
+            self._supplements, source=named, references=others, changes=changes, times=times
+        )
+        for id in done.ids:
+            with transaction(self.engine) as connection:
+                self._note_change(connection, actor, "supplement", id, changes)
+        return done
+
+    def settle_metadata(self, recording: Recording) -> None:
+        """Adds what came before a recording that has just been described."""
+        with reading(self.engine) as connection:
+            current = catalogue.get(connection, recording.id)
+        if current is not None and not current.erasing:
+            supplements.settle(self._supplements, current)
+
     def read_back(self, actor: Actor, id: UUID) -> str:
         """SHA-256 (hex) of a recording of the actor's own source as it opens from the store.
 
@@ -274,15 +315,22 @@ class Archive:
     def reconcile(
         self, actor: Actor, *, source: str, announced: Sequence[sourcebook.Announced]
     ) -> sourcebook.Reconciled:
-        """What a source says it sent against what is kept of it."""
+        """What a source says it sent against what is kept of it; a difference is an alert."""
         permissions.require(actor, Scope.ADMIN)
         with reading(self.engine) as connection:
-            return sourcebook.reconcile(
+            found = sourcebook.reconcile(
                 connection,
                 source=source,
                 announced=announced,
                 reference=lambda name: self.reference(source, name),
             )
+        with transaction(self.engine) as connection:
+            change = alerts.end if found.agrees else alerts.begin
+            change(
+                connection, "source-differs", source, now=self.now(),
+                channels=tuple(alertchannels.channels_of(self.config, now=self.now)),
+            )  # fmt: skip
+        return found
 
     def note_refusal(self, actor: Actor, *, source: str, reason: str) -> None:
         """Counts what a source refused before it was received; `reason` is a word, no content."""
@@ -310,7 +358,15 @@ class Archive:
                 connection, at=self.now(), actor=actor, verb="read", recording_id=recording.id,
                 detail=detail,
             )  # fmt: skip
-        return self._views(actor, [recording])[0]
+            others = catalogue.get_many(connection, legs.beside(connection, id))
+        related = [one for one in others.values() if self._sees(actor, one)]
+        return replace(
+            self._views(actor, [recording])[0],
+            related=tuple(
+                Leg(one.id, one.occurred_at, one.direction)
+                for one in sorted(related, key=lambda one: (one.occurred_at, one.id))
+            ),
+        )
 
     def conversation(self, actor: Actor, view: View) -> tuple[View, ...]:
         """The emails of a conversation or the parts of a call that the view is of, oldest first.
@@ -759,6 +815,7 @@ class Archive:
         permissions.require(actor, Scope.OPEN)
         recording = self._visible(actor, id, purpose=purpose, case=case)
         checked = self._purpose(actor, recording, purpose, case)
+        self._require_hearing(actor, recording, rendition)
         part = self._part(recording, rendition)
         opened = self._opened(recording, part, rendition)
         with transaction(self.engine) as connection:
@@ -780,6 +837,7 @@ class Archive:
         permissions.require(actor, Scope.OPEN)
         recording = self._visible(actor, id, purpose=purpose, case=case)
         checked = self._purpose(actor, recording, purpose, case)
+        self._require_hearing(actor, recording, rendition)
         self._part(recording, rendition)
         with transaction(self.engine) as connection:
             token, until = openings.make(
@@ -796,6 +854,22 @@ class Archive:
             self._note_opening(connection, actor, recording, checked, case, detail)
         return token, until
 
+    def _require_hearing(self, actor: Actor, recording: Recording, rendition: str) -> None:
+        """Forbidden for the original of what is silenced in parts, without the right to it."""
+        original = rendition == Rendition.ORIGINAL.value
+        if (
+            not original
+            or recording.kind is not Kind.CALL
+            or permissions.may(actor, Scope.UNMASKED)
+        ):
+            return
+        try:
+            masked = bool(self.vault.descriptor(recording).masked)
+        except (KeyDestroyed, KeyMissing):
+            raise NotFound() from None
+        if not permissions.may_hear_all(actor, masked=masked, original=original):
+            raise Forbidden(verb="open the original of a recording with silenced stretches")
+
     def use_opening(self, actor: Actor, token: str) -> Opened:
         """What an opening gives, for the session it was made in; NotFound in every other case.
 
@@ -810,6 +884,7 @@ class Archive:
         recording = self._visible(
             actor, opening.recording_id, purpose=opening.purpose, case=opening.case
         )
+        self._require_hearing(actor, recording, opening.rendition)
         opened = self._opened(
             recording, self._part(recording, opening.rendition), opening.rendition
         )
@@ -970,20 +1045,77 @@ class Archive:
         recording = self._visible(actor, id)
         if actor.source is not None and recording.source != actor.source:
             raise NotFound()
+        return self._correct(actor, recording, changes)
+
+    def mend(self, actor: Actor, id: UUID, changes: Mapping[str, Any]) -> View:
+        """The same for people who look after what was not understood."""
+        permissions.require(actor, Scope.REVIEW)
+        return self._correct(actor, self._visible(actor, id), changes)
+
+    def _correct(self, actor: Actor, recording: Recording, changes: Mapping[str, Any]) -> View:
+        id = recording.id
         values, occurred_at = intake.correction(changes, rules=self._rules)
         changed = corrections.apply(
             self.vault, self.engine, recording, values, occurred_at, now=self.now()
         )
+        if "call_id" in values:
+            supplements.note_call(self._supplements, changed, self.vault.descriptor(changed))
         with transaction(self.engine) as connection:
-            audit.append(
-                connection,
-                at=self.now(),
-                actor=actor,
-                verb="correct",
-                recording_id=id,
-                detail={"fields": sorted(changes)},
-            )
+            if reviews.holds_card(values.values()):
+                reviews.add(connection, id, "card-number", now=self.now())
+            self._note_change(connection, actor, "correct", id, changes)
         return self._views(actor, [changed])[0]
+
+    def to_review(
+        self, actor: Actor, *, reason: str | None = None, limit: int = 25, offset: int = 0
+    ) -> list[tuple[View, Review]]:
+        """What somebody should look at, the oldest first, on the actor's lines."""
+        permissions.require(actor, Scope.REVIEW)
+        with reading(self.engine) as connection:
+            found = reviews.waiting(
+                connection, now=self.now(), lines=actor.lines, reason=reason, limit=limit,
+                offset=offset,
+            )  # fmt: skip
+            rows = catalogue.get_many(connection, [one.id for one in found])
+        seen = [one for one in found if one.id in rows and self._sees(actor, rows[one.id])]
+        views = self._views(actor, [rows[one.id] for one in seen])
+        return list(zip(views, seen, strict=True))
+
+    def review_progress(self, actor: Actor) -> tuple[Progress, list[Lacking]]:
+        """How much waits and was settled, and metadata whose recordings did not come."""
+        permissions.require(actor, Scope.REVIEW)
+        with reading(self.engine) as connection:
+            done = reviews.progress(connection, now=self.now(), lines=actor.lines)
+            return done, reviews.lacking(connection, now=self.now())
+
+    def settle_review(self, actor: Actor, id: UUID) -> None:
+        """Sends a recording on as it is now: nobody need look at it any more."""
+        permissions.require(actor, Scope.REVIEW)
+        self._visible(actor, id)
+        with transaction(self.engine) as connection:
+            if reviews.settle(connection, id, by=actor.id, now=self.now()):
+                audit.append(
+                    connection, at=self.now(), actor=actor, verb="settle-review", recording_id=id
+                )
+
+    def describe_again(self, actor: Actor, id: UUID) -> None:
+        """Has a recording described anew, as with a newer decoder."""
+        permissions.require(actor, Scope.REVIEW)
+        self._visible(actor, id)
+        with transaction(self.engine) as connection:
+            gone = catalogue.describe_again(connection, id, now=self.now())
+            audit.append(
+                connection, at=self.now(), actor=actor, verb="describe-again", recording_id=id
+            )
+        self.store.delete(gone)
+
+    def _note_change(
+        self, connection: Connection, actor: Actor, verb: str, id: UUID, changes: Mapping[str, Any]
+    ) -> None:
+        detail = {"fields": sorted(changes)}
+        audit.append(
+            connection, at=self.now(), actor=actor, verb=verb, recording_id=id, detail=detail
+        )
 
     def record_verification(
         self,

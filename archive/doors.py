@@ -16,6 +16,7 @@ PUBLIC = "public"  # reached by strangers
 SOMEBODY = "be somebody"
 SEARCH, READ, OPEN, INGEST = "search", "read", "open", "ingest"
 ERASE, CASES, EXPIRY, AUDIT, ADMIN = "erase", "cases", "expiry", "audit", "admin"
+REVIEW = "review"
 VERIFY, HOLDS, DPO, PROOF, QUALITY, EVIDENCE, EXPORT = (
     "verify contacts", "work with holds", "data protection", "prove expiry", "quality",
     "make evidence packages", "export hits",
@@ -119,6 +120,8 @@ PAGES = (
     *_doors(HOLDS, HOLD, "holds.show", "holds.release", "holds.extend", "holds.hand_over"),
     *_doors(HOLDS, RECORDING, "holds.place"),
     *_doors(DPO, RECORDING, "holds.restrict", "holds.lift"),
+    *_doors(REVIEW, "", "reviews.listing"),
+    *_doors(REVIEW, RECORDING, "reviews.mend", "reviews.settle", "reviews.again"),
     *_doors(EXPIRY, "", "expiry.calendar", "expiry.month", "expiry.one_day"),
     *_doors(DPO, "", "expiry.certificate", refusal=404),
     *_doors(PROOF, "", "proof.form", "proof.prove"),
@@ -135,7 +138,9 @@ PAGES = (
 
 INTERFACE = (
     *_doors(PUBLIC, "", "api.openapi"),
-    *_doors(INGEST, "", "api.post_call", "api.post_email", "api.post_vcon"),
+    *_doors(
+        INGEST, "", "api.post_call", "api.post_email", "api.post_vcon", "api.post_metadata"
+    ),
     *_doors(SEARCH, "", "api.list_recordings", "api.search"),
     *_doors(READ, RECORDING, "api.get_recording"),
     *_doors(OPEN, RECORDING, "api.content", "api.rendition", "api.make_opening",

@@ -16,6 +16,7 @@ from archive.erasure.housekeeping import (
     FORMER_TOKENS,
     UNUSED_SEARCHES,
 )
+from archive.legs import WAITS
 from archive.subjects import KEPT_MONTHS
 
 YEAR = "a year from the contact or its shorter rule, or until its holds end"
@@ -51,6 +52,15 @@ TABLES = (
          "kind state object_key object_version envelope_key index_month error_code"),
     Kept("rendition", "playback, waveform: where they lie", YEAR, "with its recording",
          plain="name object_key object_version media_type"),
+    Kept("call_leg", "which recordings belong to one call", YEAR, "with its recording",
+         {"call": "the source's id of the call, as a keyed digest"}),
+    Kept("review", "why somebody should look at a recording: words like undecodable", YEAR,
+         "with its recording", {"settled_by": "a user's id"}, "reason"),
+    Kept("awaiting", "metadata that came before their recording", f"{WAITS.days} days, or until it "
+         "comes", "the nightly run destroys the key of that day, and deletes the row",
+         {"sealed": "the metadata, sealed under a key of its own",
+          "wrapped_key": "that key, wrapped under the day's",
+          "name others": "the source's references, as keyed digests"}, "source"),
     Kept("hold", "what outlives its year, and why", "until released and the days of grace are over",
          "the nightly run deletes row, envelope and key",
          {"terms": "the reason, sealed under the recording's key",
@@ -92,6 +102,12 @@ TABLES = (
          "the worker deletes the row", plain="kind key case_number"),
     Kept("outgoing_mail", "mails on their way, without an address", "until sent, 5 days at most",
          "the worker deletes the row", plain="subject body error_code"),
+    Kept("alert", "what somebody was told of: a name, and a source or part",
+         f"{COUNTS.days} days after it was over", "the nightly run deletes the row",
+         plain="name of"),
+    Kept("alert_message", "messages on their way to the channels of alerts",
+         "until heard, 5 days at most", "the worker deletes the row",
+         {"channel": "of a mail its address, as the settings name it"}, "name of error_code"),
     Kept("erased_reference", "what was erased early is not stored again",
          "until its year would have been over", "the nightly run deletes the row",
          {"reference": "the source's reference, as a keyed digest"}),

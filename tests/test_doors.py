@@ -277,6 +277,8 @@ def fields(world: World, actor: Actor, rule: Rule, of: Objects) -> dict[str, Any
         del given["purpose"]
     if rule.endpoint == "proof.erase":
         given["reason"] = "private"
+    if rule.endpoint == "reviews.mend":
+        given = {"agent": "Aino"}
     if rule.endpoint == "proof.prove":
         given["id"] = str(uuid4())
     if rule.endpoint == "cases.create":
@@ -439,6 +441,7 @@ BODIES: dict[str, Any] = {
     "api.make_opening": lambda w, o: {
         "purpose": "complaint", "case": o.number, "rendition": "original"},
     "api.correct": {"agent": "Mikko"},
+    "api.post_metadata": {"source": "pbx", "source_ref": "of-a-door", "agent": "Mikko"},
     "api.erase": {"reason": "private"},
     "api.add_to_case": lambda w, o: {"id": o.id},
     "api.add_note": {"text": "noted"},

@@ -167,6 +167,7 @@ def _environment(home: Path, port: int, workers: int, threads: int) -> dict[str,
         "ARCHIVE_PORT": str(port),
         "ARCHIVE_WEB_WORKERS": str(workers),
         "ARCHIVE_WEB_THREADS": str(threads),
+        "ARCHIVE_WEB_RECEIVING": str(threads + 1),  # one source: nothing is kept free for another
     }
 
 

@@ -29,6 +29,8 @@ SCOPES = {
     "search": _("Search"),
     "read": _("Read metadata"),
     "open": _("Open recordings"),
+    "unmasked": _("Open originals of silenced calls"),
+    "review": _("Look after what was not understood"),
     "erase": _("Erase"),
     "cases": _("Complaint cases"),
     "expiry": _("Expiry"),
@@ -142,6 +144,9 @@ VERBS = {
     "export-hits": _("Took a list of hits"),
     "browse": _("Browsed"),
     "correct": _("Corrected"),
+    "supplement": _("Added metadata"),
+    "settle-review": _("Settled what was to be looked at"),
+    "describe-again": _("Had a recording read again"),
     "erase": _("Erased early"),
     "erase-request": _("Asked for an early erasure"),
     "erase-withdraw": _("Withdrew the wish to erase"),
@@ -190,6 +195,15 @@ VERBS = {
     "put-scorecard": _("Changed a scorecard"),
     "record-verification": _("Recorded the outcome of a verification"),
     "undo-verification": _("Took a verification back"),
+}
+REVIEWS = {
+    "card-number": _("holds a card number"),
+    "unread-email": _("email not read to its end"),
+    "undecodable": _("sound does not play"),
+    "truncated": _("sound is cut short or damaged"),
+    "empty": _("without a byte"),
+    "metadata": _("metadata not understood"),
+    "failed": _("could not be processed"),
 }
 PLACES = {
     "certificate": _("Signed lists"),
