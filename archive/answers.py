@@ -6,13 +6,14 @@ Frozen and without behaviour; how they look in JSON or HTML is decided elsewhere
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
 from archive.casework.cases import Case, Gone, Note
 from archive.casework.holds import Held
 from archive.model import Descriptor, Direction, Kind, State
+from archive.search.marking import Excerpt
 from archive.search.understanding import Piece
 from archive.vault import Description
 
@@ -68,6 +69,8 @@ class Page:
     facets: Mapping[str, Mapping[str, int]] | None = None
     explained: tuple[str, ...] = ()
     understood: tuple[Piece, ...] = ()  # how `q` was read, in the order in which it was typed
+    excerpts: Mapping[UUID, Excerpt] = field(default_factory=dict)  # what was asked for, in context
+    subjects: Mapping[UUID, Excerpt] = field(default_factory=dict)  # with what was asked for marked
     rebuilding: tuple[str, ...] = ()  # months (YYYY-MM) of which not everything is found now
 
 

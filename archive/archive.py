@@ -23,6 +23,7 @@ from archive import (
     catalogue,
     conversation,
     corrections,
+    hitlist,
     intake,
     mending,
     openings,
@@ -31,6 +32,7 @@ from archive import (
     seal,
     sourcebook,
 )
+from archive import excerpts as excerpting
 from archive.answers import CaseEntry, CaseFile, MailView, Opened, Page, Receipt, View
 from archive.casework import cases, closing, holdchanges, holds, notices, staff, verifications
 from archive.casework.cases import About, Case, Note
@@ -82,6 +84,7 @@ from archive.model import (
 )
 from archive.reception import Reception, complete_descriptor
 from archive.search import Index, understanding
+from archive.search.marking import Excerpt, Marker
 from archive.storage import Store
 from archive.vault import Description, Vault
 
@@ -348,22 +351,32 @@ class Archive:
         cursor: str | None = None,
         total: bool = False,
         facets: Sequence[str] = (),
+        excerpts: bool = False,
+        purpose: str | None = None,
+        case: str | None = None,
     ) -> Page:
         """What matches, newest first or by relevance; only what the actor may see.
 
         No total and no facets for whoever sees the recordings of some companies alone.
+        With `excerpts` also the words asked for in their context: in subject and notes, in an
+        email's text where the actor may open it for the purpose and case stated.
         """
         permissions.require(actor, Scope.SEARCH)
         permissions.require_customer(actor, query)
+        if query.held:
+            permissions.require_holds(actor)
         query = replace(query, lines=actor.lines)
         after = self._open_cursor(cursor, query) if cursor else None
         understood = understanding.understand(query, now=self.now())
-        live, lacking = self._live(actor, understood.query), set[str]()
+        live, lacking = self._live(actor, self._held_only(understood.query)), set[str]()
         recordings, following = self._search(actor, live, lacking, limit=limit, after=after)
         # The index knows no companies: what it counts is not told to whoever sees some of them.
         counts = actor.companies is None
         counted = self.index.count(live, lacking=lacking) if total and counts else None
-        told = self.index.facets(live, facets, lacking=lacking) if facets and counts else None
+        told = self._facets(actor, live, facets, lacking) if facets and counts else None
+        views = self._views(actor, recordings)
+        marked = self.index.marker(understood.query) if excerpts and query.q else None
+        shown, read = self._excerpts(actor, recordings, views, marked, purpose, case)
         mending.note_damage(self.engine, lacking)
         with transaction(self.engine) as connection:
             rebuilding = mending.lacking(connection, from_=live.from_, to=live.to)
@@ -374,8 +387,13 @@ class Archive:
                 verb="search",
                 detail={"fields": _asked(query), "found": len(recordings)},
             )
+            excerpting.note(
+                connection, read, at=self.now(), actor=actor, purpose=purpose, case=case
+            )
         return Page(
-            items=self._views(actor, recordings),
+            items=views,
+            excerpts=shown,
+            subjects={v.id: excerpting.subject(v, marked) for v in views} if marked else {},
             next=self._seal_cursor(following, query) if following else None,
             total=counted,
             facets=told,
@@ -383,6 +401,46 @@ class Archive:
             understood=understood.pieces,
             rebuilding=tuple(sorted(lacking.union(rebuilding))),
         )
+
+    def export_hits(
+        self, actor: Actor, query: Query, *, purpose: str | None, case: str | None = None
+    ) -> list[View]:
+        """The metadata of what a search finds, for a file; at most hitlist.MOST_ROWS.
+
+        For those who may take lists out, for a stated purpose (a complaint: its open case). The
+        audit entry is committed before anything leaves.
+        """
+        permissions.require_export(actor)
+        permissions.require_customer(actor, query)
+        if query.held:
+            permissions.require_holds(actor)
+        self._purpose_of_list(actor, purpose, case)
+        understood = understanding.understand(replace(query, lines=actor.lines), now=self.now())
+        live = self._live(actor, self._held_only(understood.query))
+        found, _ = self._search(actor, live, set(), limit=hitlist.MOST_ROWS, after=None)
+        views = self._views(actor, found)
+        with transaction(self.engine) as connection:
+            audit.append(
+                connection,
+                at=self.now(),
+                actor=actor,
+                verb="export-hits",
+                purpose=purpose,
+                case=case,
+                detail={"fields": _asked(query), "rows": len(views)},
+            )
+        return views
+
+    def _purpose_of_list(self, actor: Actor, purpose: str | None, case: str | None) -> None:
+        try:
+            checked = Purpose(purpose or "")
+        except ValueError:
+            raise PurposeRequired() from None
+        permissions.require_purpose(actor, checked)
+        if checked is Purpose.COMPLAINT:
+            with reading(self.engine) as connection:
+                if not case or not cases.is_open(connection, case):
+                    raise CaseRequired()
 
     def browse(
         self,
@@ -525,6 +583,50 @@ class Archive:
         edge = retention.live_since(self.now())
         edge = max(edge, permissions.sees_since(actor, now=self.now()) or edge)
         return replace(query, from_=max(query.from_, edge) if query.from_ else edge)
+
+    def _held_only(self, query: Query) -> Query:
+        """The query narrowed to what is held now, if it asks for that."""
+        if not query.held:
+            return query
+        with reading(self.engine) as connection:
+            held = holds.held_now(connection, self.now())
+        return replace(query, ids=held if query.ids is None else held & query.ids)
+
+    def _facets(
+        self, actor: Actor, live: Query, wanted: Sequence[str], lacking: set[str]
+    ) -> dict[str, dict[str, int]]:
+        """Counts of the index; of what is held only for those who work with holds."""
+        found = self.index.facets(live, wanted, lacking=lacking)
+        if "held" in wanted and permissions.may_know_holds(actor):
+            held = self._held_only(replace(live, held=True))
+            counted = self.index.count(held, lacking=lacking) if held.ids else 0
+            found = found | {"held": {"yes": counted} if counted else {}}
+        return found
+
+    def _excerpts(
+        self,
+        actor: Actor,
+        recordings: Sequence[Recording],
+        views: Sequence[View],
+        marked: Marker | None,
+        purpose: str | None,
+        case: str | None,
+    ) -> tuple[dict[UUID, Excerpt], list[UUID]]:
+        """Excerpts, and of which recordings the text was read for them: those go into the log."""
+        rows = {recording.id: recording for recording in recordings}
+
+        def may_read(view: View) -> bool:
+            if purpose is None or Scope.OPEN not in actor.scopes:
+                return False
+            try:
+                self._purpose(actor, rows[view.id], purpose, case)
+            except (Forbidden, CaseRequired, PurposeRequired):
+                return False
+            return True
+
+        if marked is None:
+            return {}, []
+        return excerpting.of(views, marked, may_read=may_read)
 
     def _views(self, actor: Actor, recordings: Sequence[Recording]) -> list[View]:
         ids = [r.id for r in recordings]
@@ -1762,7 +1864,7 @@ def _asked(query: Query) -> list[str]:
     return [
         name
         for name in query.__slots__
-        if getattr(query, name) is not None and name not in {"sort", "lines"}
+        if getattr(query, name) not in (None, False) and name not in {"sort", "lines"}
     ]
 
 

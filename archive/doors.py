@@ -16,9 +16,9 @@ PUBLIC = "public"  # reached by strangers
 SOMEBODY = "be somebody"
 SEARCH, READ, OPEN, INGEST = "search", "read", "open", "ingest"
 ERASE, CASES, EXPIRY, AUDIT, ADMIN = "erase", "cases", "expiry", "audit", "admin"
-VERIFY, HOLDS, DPO, PROOF, QUALITY, EVIDENCE = (
+VERIFY, HOLDS, DPO, PROOF, QUALITY, EVIDENCE, EXPORT = (
     "verify contacts", "work with holds", "data protection", "prove expiry", "quality",
-    "make evidence packages",
+    "make evidence packages", "export hits",
 )  # fmt: skip
 
 
@@ -73,7 +73,13 @@ PAGES = (
         "quality.score",
     ),
     *_doors(SEARCH, "", "search.form", "search.ask"),
-    *_doors(SEARCH, VIEW, "search.results", "search.edit", "recording.walk"),
+    *_doors(
+        SEARCH, VIEW, "search.results", "search.edit", "search.without", "search.narrow",
+        "recording.walk", "searches.save",
+    ),
+    *_doors(SEARCH, "", "searches.listing"),
+    *_doors(SEARCH, "saved search", "searches.run", "searches.delete"),
+    *_doors(EXPORT, VIEW, "searches.as_csv"),
     *_doors(READ, RECORDING, "recording.page", "recording.peaks", "recording.state_purpose"),
     *_doors(
         OPEN, RECORDING, "recording.open_player", "recording.email_frame",

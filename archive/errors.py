@@ -56,6 +56,12 @@ class WrongPartOrder(ArchiveError):
     exit_code = 2
 
 
+class TooManySearches(ArchiveError):
+    """{most} searches are saved already; one must be deleted first."""
+
+    status = 409
+
+
 class BadRequest(ArchiveError):
     """The request is not understood: {reason}."""
 

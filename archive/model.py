@@ -308,6 +308,7 @@ class Query:
     source: str | None = None
     duration: str | None = None  # a class of lengths, of search.terms.DURATIONS
     attachment: bool | None = None
+    held: bool = False  # only what is held for a case
     ids: frozenset[UUID] | None = None  # none but these
 
 

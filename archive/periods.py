@@ -9,7 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from archive.erasure.housekeeping import CLOSED_CASES_YEARS, COUNTS, FORMER_PEOPLE, FORMER_TOKENS
+from archive.erasure.housekeeping import (
+    CLOSED_CASES_YEARS,
+    COUNTS,
+    FORMER_PEOPLE,
+    FORMER_TOKENS,
+    UNUSED_SEARCHES,
+)
 
 YEAR = "a year from the contact or its shorter rule, or until its holds end"
 GOOD = "as long as the archive"
@@ -125,6 +131,9 @@ TABLES = (
          "csrf language"),
     Kept("kept_view", "searches as their persons go through them", "as long as the session",
          "deleted with it", {"sealed": "what was searched for, sealed"}, "token session_digest"),
+    Kept("saved_search", "searches that their persons keep, named",
+         f"{UNUSED_SEARCHES.days} days unused, or until their person deletes them or is disabled",
+         "the nightly run deletes the row", {"sealed": "name and fields of the search, sealed"}),
     Kept("login_attempt", "failed log-ins, for throttling", "15 minutes",
          "deleted at the next request of anybody", {"key": "keyed digest of a name or address"}),
     Kept("one_time_login", "one-time logins", "30 minutes",

@@ -202,6 +202,17 @@ def require_evidence(actor: Actor) -> None:
         raise Forbidden(verb="evidence")
 
 
+def may_export(actor: Actor) -> bool:
+    """Whether the actor may take a list of hits out: complaint handling and data protection."""
+    return may(actor, Scope.SEARCH) and may_know_holds(actor)
+
+
+def require_export(actor: Actor) -> None:
+    """Nothing if the actor may take lists out, else Forbidden."""
+    if not may_export(actor):
+        raise Forbidden(verb="export hits")
+
+
 def may_verify(actor: Actor) -> bool:
     """Whether verifying contacts is part of the actor's work."""
     return may(actor, Scope.SEARCH) and Purpose.VERIFICATION in actor.purposes
@@ -257,6 +268,7 @@ RIGHTS: dict[str, Callable[[Actor], bool]] = {
     **{scope.value: _scope(scope) for scope in Scope},
     "be somebody": lambda actor: True,
     "verify contacts": may_verify,
+    "export hits": may_export,
     "handle complaints": may_handle_complaints,
     "work with holds": may_know_holds,
     "data protection": is_dpo,

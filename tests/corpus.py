@@ -11,12 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,8 @@ from archive.assembly import Assembly, assemble
 from archive.config import Config
 from archive.db import migrate, transaction
 from archive.embedded import Parts
-from archive.model import CallDescription, MailDescription, Recording
+from archive.model import CallDescription, MailDescription, Query, Recording, State
+from archive.vault import Description
 
 EXPLAINED = Path(__file__).with_name("corpus_explained.json")
 DURATION_TOLERANCE = 0.03
@@ -128,11 +131,55 @@ def _compare(assembly: Assembly, corpus: Path, refused: set[str]) -> int:
             if field not in explained.get(entry["path"], {}):
                 wrong.append(f"{entry['path']}: {field} is {ours!r}, oracle {theirs!r}")
         compared["compared"] += 1
+    wrong += _not_found_again(assembly, [recording for recording, _ in recordings.values()])
     print(f"{len(recordings)} recordings, states {dict(states)}; {dict(compared)}")
     for problem in wrong:
         print(f"  {problem}")
     print(f"{compared['compared']} passed, {len(wrong)} failed")
     return 1 if wrong else 0
+
+
+def _not_found_again(assembly: Assembly, recordings: list[Recording]) -> Iterator[str]:
+    """Emails that a search for their sender, subject or three words of their body misses."""
+    asked, found = Counter[str](), Counter[str]()
+    for recording in recordings:
+        description = assembly.archive.vault.description(recording)
+        if description is None or description.mail is None or recording.state is not State.INDEXED:
+            continue
+        asked["emails"] += 1
+        for what, query in _questions(description).items():
+            asked[what] += 1
+            only = replace(query, ids=frozenset({recording.id}))
+            if assembly.archive.index.find(only, limit=1):
+                found[what] += 1
+            else:
+                yield f"{recording.id}: not found by its {what}"
+    told = ", ".join(f"{found[what]} of {asked[what]} by {what}" for what in _WAYS)
+    print(f"{asked['emails']} indexed emails; found again: {told}")
+
+
+_WAYS = ("sender", "subject", "body")
+
+
+def _questions(description: Description) -> dict[str, Query]:
+    """What a person would ask who remembers one thing of the email; what it lacks is not asked."""
+    mail, made = description.mail, dict[str, Query]()
+    if mail is not None and mail.from_:
+        made["sender"] = Query(email=mail.from_[0])
+    subject = _words((mail.subject if mail else None) or "", most=6)
+    if subject:
+        made["subject"] = Query(q=f"aihe:{' aihe:'.join(subject)}")
+    body = _words(description.text, most=3)
+    if len(body) == 3:
+        made["body"] = Query(q=" ".join(body))
+    return made
+
+
+def _words(text: str, *, most: int) -> list[str]:
+    """The first words of letters alone, long enough to be no operator."""
+    return list(dict.fromkeys(re.findall(r"(?<![\w@.:/*-])[^\W\d_]{4,30}(?![\w@.:/*-])", text)))[
+        :most
+    ]
 
 
 def _is_split(path: Path) -> bool:

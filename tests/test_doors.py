@@ -28,7 +28,7 @@ from archive.doors import DOORS, Door
 from archive.errors import Forbidden, NotFound
 from archive.model import Actor, Purpose, Scope
 from archive.qualitydesk import QualityDesk
-from archive.web import gate
+from archive.web import gate, saved
 from archive.web import kept as keeping
 from archive.web.kept import Kept
 from tests.api.test_delivery import metadata, post_call, post_email
@@ -263,6 +263,8 @@ def fields(world: World, actor: Actor, rule: Rule, of: Objects) -> dict[str, Any
         given["id"] = str(uuid4())
     if rule.endpoint == "cases.create":
         given["number"] = ""
+    if rule.endpoint == "search.narrow":
+        given |= {"name": "kind", "value": "call"}
     if rule.endpoint == "auditing.narrowed":
         given = {"verb": "open"}
     if rule.endpoint == "cases.close":
@@ -284,6 +286,9 @@ def prepare(world: World, rule: Rule, actor: Actor, shared: Objects) -> Objects:
                  query={"customer": "100234567"}, case=shared.number),
         )  # fmt: skip
         return task
+    if rule.endpoint in {"searches.run", "searches.delete"}:
+        id = saved.save(world.archive, actor, name="door", asked={"customer": "100234567"})
+        return Objects(**{**shared.__dict__, "id": str(id)})
     if rule.endpoint not in ENDING or rule.endpoint == "login.log_out":
         return shared
     made = world.objects(world.call(), actor, held=rule.endpoint not in UNHELD)

@@ -195,6 +195,38 @@ def test_nothing_said_is_readable_on_disk(tmp_path: Path) -> None:
     assert leaks(home) == set()
 
 
+@pytest.mark.timeout(300)
+def test_nothing_said_is_readable_on_disk_where_postgresql_searches(tmp_path: Path) -> None:
+    """The digests and sealed words of the other engine, its log and its data directory."""
+    home = tmp_path / "home"
+    with running(home, ARCHIVE_INDEX_URL="postgresql:") as archive:
+        ingest = archive.token("ingest", source="bench")
+        reader = archive.token("search", "open")
+        mouth = Mouth(archive, ingest, reader, smtp_port=1)
+        watcher = Watcher(home)
+        watcher.start()
+        try:
+            for number in range(2):
+                mouth.everything(number)
+            _until_found(archive, reader)
+            mouth.everything(100)
+            for pid in archive.pids("postgres")[:1]:
+                os.kill(pid, signal.SIGKILL)
+            archive.wait_ready()
+            mouth.everything(200)
+            _until_found(archive, reader)
+        finally:
+            watcher.end()
+        assert watcher.found == set()
+        assert leaks(home) == set()
+        assert not (home / "index").exists(), "nothing of the other engine"
+        index = _dump(home, database="archive_index")
+        assert index.count(b"INSERT INTO") > 3, "the terms are really in there"
+        assert not any(form in index for form in FORMS)
+        assert not any(MARKER in line for line in archive.lines)
+    assert leaks(home) == set()
+
+
 VICTIM_NUMBERS = {"worker": 1, "web": 2, "postgres": 3, "weed": 4}
 
 
@@ -213,13 +245,14 @@ def _until_found(archive: Running, reader: str) -> None:
     raise AssertionError("the marker was never found by search")
 
 
-def _dump(home: Path) -> bytes:
+def _dump(home: Path, database: str = "archive") -> bytes:
     parts = json.loads((home / "run" / "parts.json").read_text(encoding="utf-8"))
+    url = parts["database_url"].replace("/archive?", f"/{database}?")
     done = subprocess.run(
-        [str(binaries_for(home) / "pg_dump"), "--inserts", "--dbname", parts["database_url"]],
+        [str(binaries_for(home) / "pg_dump"), "--inserts", "--dbname", url],
         capture_output=True,
         timeout=60,
         check=True,
     )
-    assert b"recording" in done.stdout
+    assert b"recording" in done.stdout or b"index_month" in done.stdout
     return done.stdout

@@ -7,7 +7,9 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from archive import __version__
+from archive.api import shape
 from archive.model import Direction, Kind, Purpose, State
+from archive.search.terms import DURATIONS
 from archive.web.gate import public
 
 JSON = "application/json"
@@ -199,8 +201,21 @@ def _search() -> dict[str, Any]:
         "to": _TEXT,
         "sort": {"enum": ["newest", "relevance"]},
         "limit": {"type": "integer", "minimum": 1, "maximum": 200},
-        "facets": {"type": "array", "items": _TEXT},
+        "facets": {"type": "array", "items": {"enum": list(shape.FACETS)}},
         "total": {"type": "boolean"},
+        "source": _TEXT,
+        "duration": {"enum": list(DURATIONS), "description": "length of a call, seconds"},
+        "attachment": {"type": "boolean", "description": "of emails"},
+        "held": {
+            "type": "boolean",
+            "description": "held for a case; for those who work with holds",
+        },
+        "excerpts": {
+            "type": "boolean",
+            "description": "each item also with `subject_marked` and `excerpt`, lists of "
+            "{text, hit}; of an email's text only with a purpose (and case) in the headers for "
+            "which it may be opened, and noted in the audit log",
+        },
     }
     schema = {"type": "object", "properties": properties, "additionalProperties": False}
     return _operation("Search", 200, "Page", [], (400, 422)) | _json_body(schema)

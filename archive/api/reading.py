@@ -35,6 +35,11 @@ _SEARCH = frozenset(
         "cursor",
         "facets",
         "total",
+        "source",
+        "duration",
+        "attachment",
+        "held",
+        "excerpts",
     ]
 )
 _BROWSE = frozenset(["kind", "line", "from", "to", "sort", "limit", "cursor"])
@@ -78,7 +83,14 @@ def list_recordings() -> Response:
 def search() -> Response:
     """Recordings by words, parties, numbers, time."""
     query, options = shape.query(_json(), _SEARCH)
-    return jsonify(shape.page(_archive().find(g.actor, query, **options)))
+    found = _archive().find(
+        g.actor,
+        query,
+        purpose=request.headers.get("X-Archive-Purpose"),
+        case=request.headers.get("X-Archive-Case"),
+        **options,
+    )
+    return jsonify(shape.page(found))
 
 
 def mbox_of_search() -> Response:

@@ -16,12 +16,15 @@ from archive.erasure.asking import ErasureRequest
 from archive.erasure.journal import Erasure
 from archive.errors import ArchiveError, BadFields, FieldError
 from archive.model import CallDescription, Direction, Kind, MailDescription, Query
+from archive.search.terms import DURATIONS
 from archive.search.understanding import TIME, Piece
 from archive.vault import Description
 
 MOST_ITEMS = 200
 SORTS = ("newest", "relevance")
-FACETS = ("line", "kind", "direction", "agent", "month", "source")
+FACETS = (
+    "line", "kind", "direction", "agent", "month", "source", "duration", "attachment", "held",
+)  # fmt: skip
 
 
 def instant(at: datetime) -> str:
@@ -254,6 +257,10 @@ def _mail(mail: MailDescription) -> dict[str, Any]:
 def page(found: Page) -> dict[str, Any]:
     """One page of results."""
     body: dict[str, Any] = {"items": [recording(v) for v in found.items], "next": found.next}
+    for item, view in zip(body["items"], found.items, strict=True):
+        for name, marked in (("excerpt", found.excerpts), ("subject_marked", found.subjects)):
+            if view.id in marked:
+                item[name] = [{"text": part.text, "hit": part.hit} for part in marked[view.id]]
     if found.total is not None:
         body["total"] = found.total
     if found.facets is not None:
@@ -295,12 +302,17 @@ def query(given: Mapping[str, Any], allowed: frozenset[str]) -> tuple[Query, dic
         from_=reader.edge("from", end=False),
         to=reader.edge("to", end=True),
         sort=reader.choice("sort", SORTS) or "newest",
+        source=reader.text("source"),
+        duration=reader.choice("duration", tuple(DURATIONS)),
+        attachment=reader.boolean("attachment") if "attachment" in given else None,
+        held=reader.boolean("held"),
     )
     options = {
         "limit": reader.number("limit", 1, MOST_ITEMS) or 25,
         "cursor": reader.text("cursor", 2000),
         "total": reader.boolean("total"),
         "facets": reader.names("facets", FACETS),
+        "excerpts": reader.boolean("excerpts"),
     }
     reader.finish()
     return found, options

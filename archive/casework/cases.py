@@ -166,6 +166,16 @@ def several(
     return [_case(vault, row) for row in rows]
 
 
+def is_open(connection: Connection, number: str) -> bool:
+    """Whether there is such a case, not closed."""
+    return bool(
+        connection.execute(
+            text("select 1 from complaint_case where number = :n and closed_at is null"),
+            {"n": number},
+        ).first()
+    )
+
+
 def require_open(connection: Connection, number: str, *, lock: bool = False) -> RowMapping:
     """The row of an open case; NotFound, CaseClosed.
 

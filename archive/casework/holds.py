@@ -642,6 +642,16 @@ def of(connection: Connection, ids: Sequence[UUID]) -> list[Hold]:
     return _select(connection, "recording_id = any(:ids)", ids=list(ids))
 
 
+def held_now(connection: Connection, now: datetime) -> frozenset[UUID]:
+    """Every recording that is held for a case at this instant."""
+    rows = connection.execute(
+        text("""select distinct recording_id from hold where durable_at is not null
+            and case_number is not null and (ends_at is null or ends_at > :now)"""),
+        {"now": now},
+    ).scalars()
+    return frozenset(rows)
+
+
 def one(connection: Connection, id: UUID) -> Hold | None:
     """The hold of this id."""
     found = _select(connection, "hold.id = :id", id=id)

@@ -14,7 +14,12 @@ FORMER_PEOPLE = timedelta(days=400)  # after somebody was disabled: the audit lo
 FORMER_TOKENS = timedelta(days=400)
 CLOSED_CASES_YEARS = 10  # claims of a contract; privacy notice, section 6
 
+UNUSED_SEARCHES = timedelta(days=180)
+
 _STATEMENTS = (
+    "delete from saved_search where used_at <= :searches",
+    """delete from saved_search where exists
+        (select from person where person.id = person_id and disabled_at is not null)""",
     # The year of what was erased early is over: its source could not deliver it again anyway.
     "delete from erased_reference where until <= :now",
     "delete from refusal where last_at <= :counts",
@@ -39,6 +44,7 @@ def tidy(connection: Connection, *, now: datetime) -> None:
         "now": now,
         "counts": now - COUNTS,
         "tokens": now - FORMER_TOKENS,
+        "searches": now - UNUSED_SEARCHES,
         "people": now - FORMER_PEOPLE,
         "cases": timedelta(days=round(CLOSED_CASES_YEARS * 365.25)),
     }

@@ -15,6 +15,7 @@ from typing import Protocol
 from uuid import UUID
 
 from archive.model import Document, Hit, Query
+from archive.search.marking import Marker
 
 FACETS = (
     "kind", "line", "direction", "agent", "source", "month", "duration", "attachment",
@@ -98,6 +99,10 @@ class Index(Protocol):
 
     def explain(self, query: Query) -> list[str]:
         """How `query.q` was read where that is not plain: stable codes, "code" or "code:word"."""
+        ...
+
+    def marker(self, query: Query) -> Marker:
+        """Finds in a text the words that `query.q` asks for, as the index finds texts by them."""
         ...
 
     def months(self) -> list[str]:

@@ -35,6 +35,7 @@ from archive.search import FACETS, KeyProvider
 from archive.search import postgres_months as register
 from archive.search.finnish import Analyser
 from archive.search.instants import Key, microseconds, moment, month_of, span
+from archive.search.marking import Marker, marker
 from archive.search.postgres_clauses import Condition, condition, rare
 from archive.search.postgres_months import Connection, Generation
 from archive.search.postgres_words import (
@@ -235,6 +236,10 @@ class PostgresReader:
     def explain(self, query: Query) -> list[str]:
         """See the port."""
         return list(question(query, self._analyser).notes)
+
+    def marker(self, query: Query) -> Marker:
+        """See the port."""
+        return marker(query, self._analyser)
 
     # -- statements ------------------------------------------------------------------
 

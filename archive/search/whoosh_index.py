@@ -23,6 +23,7 @@ from archive.model import Document, Hit, Query
 from archive.search import FACETS, KeyProvider, Opened
 from archive.search.finnish import Analyser
 from archive.search.instants import Key, microseconds, moment, month_of, span
+from archive.search.marking import Marker, marker
 from archive.search.query import Question, question
 from archive.search.sealed_storage import names, remove_leftovers, sync_folder
 from archive.search.terms import document_terms
@@ -385,6 +386,10 @@ class WhooshIndex:
     def explain(self, query: Query) -> list[str]:
         """See the port."""
         return list(question(query, self._analyser).notes)
+
+    def marker(self, query: Query) -> Marker:
+        """See the port."""
+        return marker(query, self._analyser)
 
     # -- months ----------------------------------------------------------------------
 

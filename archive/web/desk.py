@@ -7,8 +7,9 @@ the archive's verbs alone.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 
 from flask import abort, current_app, g
@@ -17,14 +18,15 @@ from archive import permissions, retention
 from archive.archive import Archive, View
 from archive.formats.identifiers import normalise_phone, phone_digits
 from archive.model import Direction, Kind, Query
-from archive.search.understanding import Piece
+from archive.search.marking import Excerpt
+from archive.search.understanding import TIME, Piece
 from archive.web import kept as keeping
 from archive.web.kept import Kept
 
 PAGE = 25
 FIELDS = (
     "customer", "phone", "email", "metering_point", "case", "q", "kind", "direction", "line",
-    "agent", "from", "to", "sort",
+    "agent", "from", "to", "sort", "source", "duration", "attachment", "month", "held",
 )  # fmt: skip
 
 
@@ -34,6 +36,8 @@ class Row:
 
     view: View
     reasons: tuple[str, ...]
+    subject: Excerpt = ()  # with what was asked for marked
+    excerpt: Excerpt = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,25 +88,50 @@ def kept_or_404(token: str, desk: str) -> Kept:
     return found
 
 
-def turn(token: str, kept: Kept, number: int, *, count: bool = True) -> Listing:
+def turn(
+    token: str, kept: Kept, number: int, *, count: bool = True, facets: Sequence[str] = ()
+) -> Listing:
     """Page `number` of the search as it is now; 404 for one that was never reached.
 
-    The whole is counted on its first page, or with `count` False only if it never was.
+    The whole is counted on its first page, with `facets` value by value, or with `count` False
+    only if it never was.
     """
     if not 0 <= number < min(len(kept.cursors), keeping.MOST_PAGES):
         abort(404)
     archive, query = archive_(), to_query(kept.query)
     total = number == 0 and (count or kept.total is None)
-    found = archive.find(g.actor, query, limit=PAGE, cursor=kept.cursors[number], total=total)
+    found = archive.find(
+        g.actor,
+        query,
+        limit=PAGE,
+        cursor=kept.cursors[number],
+        total=total,
+        facets=facets if total else (),
+        excerpts=True,
+        purpose=kept.purpose,
+        case=kept.case,
+    )
     if found.total is not None:
         kept.total = found.total
+    if found.facets is not None:
+        kept.facets = {name: dict(counts) for name, counts in found.facets.items()}
+    said = any(piece.fields != (TIME,) for piece in found.understood)
+    worded = query if said else replace(query, q=None)
     kept.turned(number, [str(view.id) for view in found.items], found.next)
     keeping.change(archive, g.actor, token, kept)
     return Listing(
         token=token,
         kept=kept,
         number=number,
-        rows=tuple(Row(view, reasons(view, query)) for view in found.items),
+        rows=tuple(
+            Row(
+                view,
+                reasons(view, worded),
+                found.subjects.get(view.id, ()),
+                found.excerpts.get(view.id, ()),
+            )
+            for view in found.items
+        ),
         more=found.next is not None,
         rebuilding=found.rebuilding,
         understood=found.understood,
@@ -131,6 +160,8 @@ def neighbours(listing: Listing, id: UUID) -> Neighbours | None:
 def to_query(fields: dict[str, str]) -> Query:
     """The question of a form whose fields were checked before."""
     kind, direction = fields.get("kind"), fields.get("direction")
+    attachment = fields.get("attachment")
+    first, end = month_edges(fields.get("month"))
     return Query(
         q=fields.get("q"),
         customer=fields.get("customer"),
@@ -142,10 +173,22 @@ def to_query(fields: dict[str, str]) -> Query:
         line=fields.get("line"),
         agent=fields.get("agent"),
         direction=Direction(direction) if direction else None,
-        from_=edge(fields.get("from"), end=False),
-        to=edge(fields.get("to"), end=True),
+        from_=max(filter(None, (edge(fields.get("from"), end=False), first)), default=None),
+        to=min(filter(None, (edge(fields.get("to"), end=True), end)), default=None),
         sort=fields.get("sort", "newest"),
+        source=fields.get("source"),
+        duration=fields.get("duration"),
+        attachment=attachment == "yes" if attachment else None,
+        held=fields.get("held") == "yes",
     )
+
+
+def month_edges(written: str | None) -> tuple[datetime | None, datetime | None]:
+    """Beginning and end of a month "2026-11" of the index, which are of UTC. ValueError."""
+    if not written:
+        return None, None
+    first = datetime.strptime(written, "%Y-%m").replace(tzinfo=UTC)
+    return first, (first + timedelta(days=31)).replace(day=1)
 
 
 def day(written: str) -> date:

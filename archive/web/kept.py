@@ -39,6 +39,7 @@ class Kept:
     pages: list[list[str]] = field(default_factory=list)
     cursors: list[str | None] = field(default_factory=lambda: [None])
     total: int | None = None
+    facets: dict[str, dict[str, int]] = field(default_factory=dict)
     purpose: str | None = None
     case: str | None = None
 

@@ -10,15 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flask import g, render_template
+from flask_babel import gettext as _
 
-from archive import permissions
+from archive import hitlist, permissions
 from archive.archive import View
 from archive.casework.cases import Note
 from archive.casework.staff import Colleague
 from archive.casework.verifications import Verification
 from archive.erasure.asking import ErasureRequest
 from archive.errors import CaseRequired, Forbidden
-from archive.model import Actor, Kind, Purpose, Rendition, Scope
+from archive.model import Actor, Direction, Kind, Purpose, Rendition, Scope
 from archive.web import desk
 from archive.web.desk import Listing
 from archive.web.kept import Kept
@@ -50,6 +51,7 @@ class Pane:
     may_note: bool
     verified: tuple[Verification, ...]
     may_verify: bool
+    more: tuple[tuple[str, str, str], ...]  # field, value, words: searches for the same person
     conversation: tuple[View, ...]  # the emails or parts of a call it is of, itself included
     may_erase: bool
     erasure: ErasureRequest | None  # asked for by somebody, not yet confirmed
@@ -77,6 +79,8 @@ def show(
         listing=listing,
         pane=build(view, kept=kept, token=token, formatted=formatted, problem=problem),
         neighbours=desk.neighbours(listing, view.id) if listing else None,
+        may_export=permissions.may_export(g.actor),
+        most_rows=hitlist.MOST_ROWS,
     )
 
 
@@ -115,6 +119,7 @@ def build(
         noted=noted,
         may_note=Scope.CASES in actor.scopes,
         verified=verified,
+        more=_more(view, actor),
         conversation=desk.archive_().conversation(actor, view),
         may_verify=view.readable and Purpose.VERIFICATION in actor.purposes,
         keepers=_keepers(view, restriction=False),
@@ -130,6 +135,22 @@ def build(
         formatted=formatted,
         problem=problem,
     )
+
+
+def _more(view: View, actor: Actor) -> tuple[tuple[str, str, str], ...]:
+    """What else of the customer may be searched for from here: by number, phone, address."""
+    if not view.readable or Scope.SEARCH not in actor.scopes:
+        return ()
+    d, mail = view.descriptor, view.description.mail if view.description else None
+    outbound = view.direction is Direction.OUTBOUND
+    theirs = d.callee if outbound else d.caller
+    parties = (mail.to if outbound else mail.from_) if mail is not None else ()
+    found = [
+        ("customer", d.customer_number, _("More with this customer number")),
+        ("phone", theirs if theirs and "@" not in theirs else None, _("More with this phone")),
+        ("email", parties[0] if parties else None, _("More with this address")),
+    ]
+    return tuple((name, value, words) for name, value, words in found if value)
 
 
 def _may_hold(view: View, actor: Actor, case: str | None) -> bool:

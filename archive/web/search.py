@@ -9,12 +9,14 @@ from archive import permissions
 from archive.formats.identifiers import find_hetu
 from archive.model import Direction, Kind, Scope
 from archive.search import understanding
+from archive.search.terms import DURATIONS
 from archive.web import desk, pane
 from archive.web import kept as keeping
 from archive.web.kept import Kept
 
 pages = Blueprint("search", __name__)
 LONGEST = 320
+FACETS = ("kind", "line", "direction", "agent", "month", "duration", "attachment", "source", "held")
 SORTS = ("newest", "relevance")
 
 
@@ -34,10 +36,10 @@ def ask() -> Response | tuple[str, int]:
         for name in desk.FIELDS
         if (value := request.form.get(name, "").strip()[:LONGEST])
     }
-    return _go(asked)
+    return go(asked)
 
 
-def _go(asked: dict[str, str]) -> Response | tuple[str, int]:
+def go(asked: dict[str, str]) -> Response | tuple[str, int]:
     """To a search of its own, or back to the form with what is wrong with it."""
     problems = _problems(asked)
     if problems:
@@ -53,7 +55,7 @@ def _go(asked: dict[str, str]) -> Response | tuple[str, int]:
 def results(token: str) -> str:
     """What was found, newest first, the first hit beside the list."""
     kept = desk.kept_or_404(token, "search")
-    listing = desk.turn(token, kept, request.args.get("page", 1, int) - 1)
+    listing = desk.turn(token, kept, request.args.get("page", 1, int) - 1, facets=FACETS)
     if not listing.rows:
         return render_template("search_nothing.html", listing=listing)
     first = desk.archive_().describe(g.actor, listing.rows[0].view.id)
@@ -82,7 +84,18 @@ def without(token: str) -> Response | tuple[str, int]:
         if not 0 <= piece < len(pieces):
             abort(404)
         asked["q"] = understanding.without(asked["q"], pieces, piece)
-    return _go({name: value for name, value in asked.items() if value})
+    return go({name: value for name, value in asked.items() if value})
+
+
+@pages.post("/search/<token>/narrow")
+def narrow(token: str) -> Response | tuple[str, int]:
+    """The same search narrowed to one value of a facet."""
+    permissions.require(g.actor, Scope.SEARCH)
+    asked = dict(desk.kept_or_404(token, "search").asked)
+    name, value = request.form.get("name", ""), request.form.get("value", "").strip()[:LONGEST]
+    if name not in FACETS or not value:
+        abort(404)
+    return go(asked | {name: value})
 
 
 def _form(asked: dict[str, str], problems: dict[str, str]) -> str:
@@ -99,10 +112,17 @@ def _problems(asked: dict[str, str]) -> dict[str, str]:
     problems = {name: "hetu" for name, value in asked.items() if find_hetu(value)}
     for name, choices in (
         ("kind", tuple(Kind)), ("direction", tuple(Direction)), ("sort", SORTS),
+        ("duration", tuple(DURATIONS)), ("attachment", ("yes", "no")), ("held", ("yes",)),
     ):  # fmt: skip
         if name in asked and asked[name] not in choices:
             problems[name] = "choice"
+    if "held" in asked:
+        permissions.require_holds(g.actor)
     edges = {}
+    try:
+        desk.month_edges(asked.get("month"))
+    except ValueError:
+        problems["month"] = "date"
     for name in ("from", "to"):
         try:
             edges[name] = desk.edge(asked.get(name), end=name == "to")

@@ -66,6 +66,14 @@ def taken_for(field: str, *, language: str) -> str:
     return str(words.TAKEN_FOR.get(field, field))
 
 
+def facet_value(field: str, value: str, *, language: str) -> str:
+    """A value that searches are narrowed by, in the reader's words."""
+    if field == "month":
+        return month(value, language=language)
+    known = words.FACET_VALUES.get(field, {}).get(value)
+    return str(known) if known is not None else value
+
+
 def month_name(on: date, *, language: str) -> str:
     """A month with its year: "marraskuu 2026", "November 2026"."""
     return format_date(on, "LLLL y", locale="en_GB" if language == "en" else language)
@@ -181,6 +189,7 @@ def install(app: Flask) -> None:
         "moment": moment,
         "days_said": days_said,
         "taken_for": taken_for,
+        "facet_value": facet_value,
         "clock": clock,
         "day": day,
         "month": month,
@@ -211,5 +220,5 @@ def language() -> str:
     return locale.language if locale is not None else "fi"
 
 
-def _in_language(show: Callable[..., Any], value: Any) -> Any:
-    return "–" if value is None else show(value, language=language())
+def _in_language(show: Callable[..., Any], value: Any, *more: Any) -> Any:
+    return "–" if value is None else show(value, *more, language=language())

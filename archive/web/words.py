@@ -65,6 +65,42 @@ TAKEN_FOR = {
     "direction": _("direction"),
     "source": _("source"),
 }
+# Headings of a list of hits.
+COLUMNS = {
+    "id": _("Recording id"),
+    "occurred_at": _("Contact took place"),
+    "kind": _("Kind"),
+    "direction": _("Direction"),
+    "line": _("Service line or mailbox"),
+    "agent": _("Agent"),
+    "customer_number": _("Customer number"),
+    "caller": _("Caller"),
+    "callee": _("Called number"),
+    "from": _("Sender"),
+    "to": _("Recipients"),
+    "subject": _("Subject"),
+    "length_s": _("Length in seconds"),
+    "attachments": _("Attachments"),
+    "metering_point": _("Metering point"),
+    "case": _("Complaint case"),
+    "company": _("Company"),
+    "source": _("Source"),
+    "expires_at": _("To be destroyed"),
+}
+YES_NO = {"yes": _("Yes"), "no": _("No")}
+FACET_VALUES: dict[str, dict[str, LazyString]] = {
+    "kind": KINDS,
+    "direction": DIRECTIONS,
+    "attachment": YES_NO,
+    "held": YES_NO,
+    "duration": {
+        "0-30": _("Under half a minute"),
+        "30-120": _("½–2 minutes"),
+        "120-300": _("2–5 minutes"),
+        "300-900": _("5–15 minutes"),
+        "900-": _("Over 15 minutes"),
+    },
+}
 # How a search was read where that is not plain.
 EXPLAINED = {
     "quote-not-closed": _("A quotation mark is missing: everything behind the first was taken."),
@@ -102,6 +138,8 @@ VERBS = {
     "opening-ended": _("Opening ended"),
     "read": _("Read the metadata"),
     "search": _("Searched"),
+    "excerpt": _("Saw an excerpt"),
+    "export-hits": _("Took a list of hits"),
     "browse": _("Browsed"),
     "correct": _("Corrected"),
     "erase": _("Erased early"),

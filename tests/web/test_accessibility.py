@@ -21,6 +21,8 @@ from tests.web.conftest import ADDRESS, AINO
 from tests.web.visitor import PASSWORD
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+_HEADER = """() => { const box = document.querySelector(".top").getBoundingClientRect();
+    return box.left === 0 && box.width === document.documentElement.clientWidth }"""
 MOST_BYTES = 200_000  # of a page with everything it needs but media
 TABLET = {"width": 820, "height": 1180}
 _RUN = """async (colours) => (await axe.run(document, {
@@ -55,6 +57,8 @@ class Inspector:
             page.set_viewport_size(size)  # type: ignore[arg-type]
             if (over := page.evaluate(_OVERFLOW)) > 0:
                 self.wrong.append(f"{name}: {over} px wider than {size['width']}")
+            if not page.evaluate(_HEADER):
+                self.wrong.append(f"{name}: the header does not reach the edges")
         page.evaluate(self._axe)
         self.wrong += [f"{name}: {said}" for said in page.evaluate(_RUN, self.colours)]
         if (weight := page.evaluate(_BYTES)) > MOST_BYTES:

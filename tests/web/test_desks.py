@@ -80,6 +80,32 @@ def test_a_search_says_how_it_was_understood_and_each_piece_can_be_taken_away(
     assert complaints.post(without[0], name="q", piece="9").status_code == 404
 
 
+def test_hits_are_marked_and_counts_narrow_the_search(
+    complaints: Visitor, call: dict[str, Any], email: dict[str, Any]
+) -> None:
+    complaints.get("/search")
+    complaints.submit("/search", q="lasku")
+    assert "<mark>Laskun</mark> oikaisu" in complaints.page
+    assert "on virhe" not in complaints.page  # what the email says is not for the list
+    complaints.submit("/search", q="katko")
+    assert 'class="excerpt">Soitti <mark>katkosta</mark>' in complaints.page
+    assert HETU not in complaints.page
+    complaints.submit("/search", line="viat")
+    complaints.submit("/search")
+    assert "Rajaa hakua" in complaints.page
+    (narrow,) = set(re.findall(r'action="(/search/[\w-]{24}/narrow)"', complaints.page))
+    assert re.search(r'value="email">Sähköposti\s*<span class="muted">1</span>', complaints.page)
+    complaints.submit(narrow, name="attachment", value="yes")
+    assert email["id"] in complaints.page
+    assert call["id"] not in complaints.page
+    complaints.submit(narrow, name="month", value="2026-11")
+    assert call["id"] in complaints.page
+    assert complaints.post(narrow, name="month", value="soon").status_code == 422
+    assert complaints.post(narrow, name="customer", value=AINO).status_code == 404
+    complaints.submit("/search", customer=AINO)
+    assert "Lisää tällä asiakasnumerolla" in complaints.page
+
+
 def test_back_and_reload_find_the_same_list(agent: Visitor, call: dict[str, Any]) -> None:
     agent.get("/verify")
     address = agent.post("/verify", contact=AINO).location

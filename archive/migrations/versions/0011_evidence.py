@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0011"
-down_revision = "0010a"
+down_revision = "0010b"
 
 UP = """
 create table evidence (
