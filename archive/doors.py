@@ -120,7 +120,7 @@ INTERFACE = (
     *_doors(INGEST, "", "api.post_call", "api.post_email", "api.post_vcon"),
     *_doors(SEARCH, "", "api.list_recordings", "api.search"),
     *_doors(READ, RECORDING, "api.get_recording"),
-    *_doors(OPEN, "", "api.mbox_of_search"),
+    *_doors("hand out emails", "", "api.mbox_of_search"),
     *_doors(OPEN, RECORDING, "api.content", "api.rendition", "api.make_opening",
             "api.recording_vcon"),
     *_doors(INGEST, RECORDING, "api.correct"),
