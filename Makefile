@@ -22,7 +22,7 @@ export ARCHIVE_CORPUS ?= ../shared/corpus
 TRANSLATIONS := $(wildcard archive/translations/*/LC_MESSAGES/messages.po)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench corpus screenshots lock clean python test-packages
+.PHONY: help run test check bench chaos corpus screenshots lock clean python test-packages
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -45,6 +45,9 @@ check: $(VENV)/.dev $(VENV)/.assets ## style, types, import direction, templates
 
 bench: $(VENV)/.runtime $(VENV)/.assets ## the figures, as ratios (ARGS=P1 …)
 	@$(BIN)/archive bench $(ARGS)
+
+chaos: test-packages $(VENV)/.dev $(VENV)/.assets ## intake broken at random over every source (ARGS=--seed …)
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 corpus: $(VENV)/.dev $(VENV)/.assets ## real mail and audio through the whole life (ARCHIVE_CORPUS=…)
 	@$(BIN)/python -m tests.corpus

@@ -37,6 +37,15 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Leg:
+    """Another recording of the same call."""
+
+    id: UUID
+    occurred_at: datetime
+    direction: Direction
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """One recording as its reader may see it. `description` is None before describing."""
 
@@ -57,6 +66,7 @@ class View:
     error_code: str | None = None
     holds: tuple[Held, ...] = ()  # for those who work with holds
     restricted: bool = False
+    related: tuple[Leg, ...] = ()  # other legs of its call, where one recording is looked at
 
 
 @dataclass(frozen=True, slots=True)

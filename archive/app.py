@@ -32,6 +32,7 @@ from archive.errors import (
     StoreUnavailable,
 )
 from archive.keyring import rootwatch
+from archive.places import Places
 from archive.web import gate
 
 log = logging.getLogger("archive.app")
@@ -42,6 +43,8 @@ def create_app(archive: Archive, people: People) -> Flask:
     app = Flask("archive.web", static_folder="static", template_folder=None)
     app.config["MAX_FORM_MEMORY_SIZE"] = 1024 * 1024
     app.extensions["archive"] = archive
+    config = archive.config
+    app.extensions["places"] = Places(config.web_receiving or config.web_threads * 3 // 4)
     app.extensions["people"] = people
     proxies = archive.config.trusted_proxies
     if proxies:

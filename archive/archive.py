@@ -11,6 +11,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -19,21 +20,28 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, Engine
 
 from archive import (
+    alertchannels,
+    alerts,
     audit,
     catalogue,
     conversation,
     corrections,
     hitlist,
     intake,
+    legs,
     mending,
     openings,
     permissions,
     retention,
+    reviews,
     seal,
     sourcebook,
+    subjects,
+    supplements,
+    unusual,
 )
 from archive import excerpts as excerpting
-from archive.answers import CaseEntry, CaseFile, MailView, Opened, Page, Receipt, View
+from archive.answers import CaseEntry, CaseFile, Leg, MailView, Opened, Page, Receipt, View
 from archive.casework import cases, closing, holdchanges, holds, notices, staff, verifications
 from archive.casework.cases import About, Case, Note
 from archive.casework.closing import Closed, Consequences
@@ -63,6 +71,7 @@ from archive.errors import (
     NotFound,
     PurposeRequired,
     SealBroken,
+    SourceMismatch,
 )
 from archive.evidence import building, choosing, ending, exporting, packages
 from archive.evidence.choosing import Choice
@@ -83,6 +92,7 @@ from archive.model import (
     StoredRendition,
 )
 from archive.reception import Reception, complete_descriptor
+from archive.reviews import Lacking, Progress, Review
 from archive.search import Index, understanding
 from archive.search.marking import Excerpt, Marker
 from archive.storage import Store
@@ -150,6 +160,7 @@ class Archive:
             now=now,
             rules=lambda: ruling.rules_of(self.config),
         )
+        self._supplements = supplements.Means(self.vault, engine, self._rules, now)
         ruling.rules_of(config)  # a wrong setting stops the start
         self._means = expiry.Means(
             vault=self.vault,
@@ -212,6 +223,39 @@ class Archive:
         permissions.require(actor, Scope.INGEST)
         return self._reception.receive_also(actor, id, line=mailbox, direction=direction)
 
+    def add_metadata(
+        self,
+        actor: Actor,
+        *,
+        source: str | None,
+        references: Sequence[str],
+        changes: Mapping[str, Any],
+        times: bool = False,
+    ) -> supplements.Added:
+        """Metadata apart from their recording: added to it now, or when it comes within 30 days.
+
+        It is found by one of the references, or as a leg of the call of that id. Only what it
+        lacks is added. BadFields, SourceMismatch; nothing is kept then. See `supplements.give`.
+        """
+        permissions.require(actor, Scope.INGEST)
+        named, *others = intake.references(source, references)
+        if actor.source is not None and named != actor.source:
+            raise SourceMismatch()
+        done = supplements.give(
+            self._supplements, source=named, references=others, changes=changes, times=times
+        )
+        for id in done.ids:
+            with transaction(self.engine) as connection:
+                self._note_change(connection, actor, "supplement", id, changes)
+        return done
+
+    def settle_metadata(self, recording: Recording) -> None:
+        """Adds what came before a recording that has just been described."""
+        with reading(self.engine) as connection:
+            current = catalogue.get(connection, recording.id)
+        if current is not None and not current.erasing:
+            supplements.settle(self._supplements, current)
+
     def read_back(self, actor: Actor, id: UUID) -> str:
         """SHA-256 (hex) of a recording of the actor's own source as it opens from the store.
 
@@ -272,15 +316,22 @@ class Archive:
     def reconcile(
         self, actor: Actor, *, source: str, announced: Sequence[sourcebook.Announced]
     ) -> sourcebook.Reconciled:
-        """What a source says it sent against what is kept of it."""
+        """What a source says it sent against what is kept of it; a difference is an alert."""
         permissions.require(actor, Scope.ADMIN)
         with reading(self.engine) as connection:
-            return sourcebook.reconcile(
+            found = sourcebook.reconcile(
                 connection,
                 source=source,
                 announced=announced,
                 reference=lambda name: self.reference(source, name),
             )
+        with transaction(self.engine) as connection:
+            change = alerts.end if found.agrees else alerts.begin
+            change(
+                connection, "source-differs", source, now=self.now(),
+                channels=tuple(alertchannels.channels_of(self.config, now=self.now)),
+            )  # fmt: skip
+        return found
 
     def note_refusal(self, actor: Actor, *, source: str, reason: str) -> None:
         """Counts what a source refused before it was received; `reason` is a word, no content."""
@@ -302,11 +353,21 @@ class Archive:
         """
         permissions.require(actor, Scope.READ)
         recording = self._visible(actor, id, purpose=purpose, case=case)
+        detail = self.of_whom([recording])
         with transaction(self.engine) as connection:
             audit.append(
-                connection, at=self.now(), actor=actor, verb="read", recording_id=recording.id
-            )
-        return self._views(actor, [recording])[0]
+                connection, at=self.now(), actor=actor, verb="read", recording_id=recording.id,
+                detail=detail,
+            )  # fmt: skip
+            others = catalogue.get_many(connection, legs.beside(connection, id))
+        related = [one for one in others.values() if self._sees(actor, one)]
+        return replace(
+            self._views(actor, [recording])[0],
+            related=tuple(
+                Leg(one.id, one.occurred_at, one.direction)
+                for one in sorted(related, key=lambda one: (one.occurred_at, one.id))
+            ),
+        )
 
     def conversation(self, actor: Actor, view: View) -> tuple[View, ...]:
         """The emails of a conversation or the parts of a call that the view is of, oldest first.
@@ -378,15 +439,11 @@ class Archive:
         marked = self.index.marker(understood.query) if excerpts and query.q else None
         shown, read = self._excerpts(actor, recordings, views, marked, purpose, case)
         mending.note_damage(self.engine, lacking)
+        detail = {"fields": _asked(query), "found": len(recordings)}
+        detail |= self.of_whom(recordings, subjects.of_query(query))
         with transaction(self.engine) as connection:
             rebuilding = mending.lacking(connection, from_=live.from_, to=live.to)
-            audit.append(
-                connection,
-                at=self.now(),
-                actor=actor,
-                verb="search",
-                detail={"fields": _asked(query), "found": len(recordings)},
-            )
+            audit.append(connection, at=self.now(), actor=actor, verb="search", detail=detail)
             excerpting.note(
                 connection, read, at=self.now(), actor=actor, purpose=purpose, case=case
             )
@@ -462,8 +519,9 @@ class Archive:
         after = self._open_cursor(cursor, query) if cursor else None
         with transaction(self.engine) as connection:
             found = self._browsed(connection, actor, narrowed, after=after, most=limit + 1)
-            audit.append(connection, at=self.now(), actor=actor, verb="browse")
-        shown, more = found[:limit], len(found) > limit
+            shown, more = found[:limit], len(found) > limit
+            detail = self.of_whom(shown)
+            audit.append(connection, at=self.now(), actor=actor, verb="browse", detail=detail)
         following = (shown[-1].occurred_at, shown[-1].id) if more else None
         return Page(
             items=self._views(actor, shown),
@@ -518,12 +576,78 @@ class Archive:
         detail = {
             name.rstrip("_"): str(value)
             for name, value in asdict(asked).items()
-            if value is not None
+            if value is not None and name != "subjects"
         }
         with transaction(self.engine) as connection:
             found = audit.entries(connection, asked, before=before, limit=limit)
             audit.append(connection, at=self.now(), actor=actor, verb="read-audit", detail=detail)
         return found
+
+    def who_met(
+        self,
+        actor: Actor,
+        identifiers: Iterable[subjects.Identifier],
+        asked: audit.Asked | None = None,
+        *,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[audit.Entry]:
+        """Entries about anything of a customer, newest first: searches, readings, openings.
+
+        For GDPR 15 and 33; also of recordings that are gone. `identifiers` as by
+        `subjects.typed`; BadFields without any. Asking is an entry about that customer too.
+        """
+        permissions.require(actor, Scope.AUDIT)
+        wanted = set(identifiers)
+        if not wanted:
+            raise BadFields(errors=[FieldError("customer", "a whole number or address")])
+        carried = tuple(subjects.everywhere(self.keys, wanted))
+        own = {"of": "customer", "subjects": subjects.digests(self.keys, self.now(), wanted)}
+        with transaction(self.engine) as connection:
+            found = audit.entries(
+                connection, replace(asked or audit.Asked(), subjects=carried),
+                before=before, limit=limit,
+            )  # fmt: skip
+            audit.append(connection, at=self.now(), actor=actor, verb="read-audit", detail=own)
+        return found
+
+    def unusual(self, actor: Actor) -> list[unusual.Finding]:
+        """What stands out in who opened what, for those who read the log to look at."""
+        permissions.require(actor, Scope.AUDIT)
+        with reading(self.engine) as connection:
+            return unusual.findings(connection, now=self.now())
+
+    def review_unusual(self, actor: Actor, key: str) -> None:
+        """Notes that somebody looked at it. NotFound unless it stands out; not one's own."""
+        permissions.require(actor, Scope.AUDIT)
+        with transaction(self.engine) as connection:
+            there = [f for f in unusual.findings(connection, now=self.now()) if f.key == key]
+            if not there:
+                raise NotFound()
+            if there[0].actor_id == actor.id:
+                raise Forbidden(verb="review what one did oneself")
+            audit.append(
+                connection, at=self.now(), actor=actor, verb=unusual.REVIEWED, detail={"of": key}
+            )
+
+    def forget_subjects(self) -> list[str]:
+        """Destroys the keys by which it could be asked who met somebody, too long ago."""
+        return subjects.forget(self.keys, self.now())
+
+    def of_whom(
+        self, recordings: Iterable[Recording], also: Iterable[subjects.Identifier] = ()
+    ) -> dict[str, Any]:
+        """What an entry says of whom it is: keyed digests, nothing that names anybody."""
+        found = set(also)
+        for recording in recordings:
+            with suppress(KeyDestroyed, KeyMissing):
+                key = self.vault.data_key(recording)
+                descriptor = self.vault.descriptor(recording, key=key)
+                email = recording.kind is Kind.EMAIL
+                described = self.vault.description(recording, key=key) if email else None
+                found |= subjects.of_recording(descriptor, described.mail if described else None)
+        made = subjects.digests(self.keys, self.now(), found)
+        return {"subjects": made} if made else {}
 
     def _search(
         self,
@@ -692,10 +816,13 @@ class Archive:
         permissions.require(actor, Scope.OPEN)
         recording = self._visible(actor, id, purpose=purpose, case=case)
         checked = self._purpose(actor, recording, purpose, case)
+        self._require_hearing(actor, recording, rendition)
         part = self._part(recording, rendition)
         opened = self._opened(recording, part, rendition)
         with transaction(self.engine) as connection:
-            self._note_opening(connection, actor, id, checked, case, {"rendition": rendition})
+            self._note_opening(
+                connection, actor, recording, checked, case, {"rendition": rendition}
+            )
         return opened
 
     def make_opening(
@@ -711,6 +838,7 @@ class Archive:
         permissions.require(actor, Scope.OPEN)
         recording = self._visible(actor, id, purpose=purpose, case=case)
         checked = self._purpose(actor, recording, purpose, case)
+        self._require_hearing(actor, recording, rendition)
         self._part(recording, rendition)
         with transaction(self.engine) as connection:
             token, until = openings.make(
@@ -724,8 +852,24 @@ class Archive:
                 case=case,
             )
             detail = {"rendition": rendition, "opening": True}
-            self._note_opening(connection, actor, id, checked, case, detail)
+            self._note_opening(connection, actor, recording, checked, case, detail)
         return token, until
+
+    def _require_hearing(self, actor: Actor, recording: Recording, rendition: str) -> None:
+        """Forbidden for the original of what is silenced in parts, without the right to it."""
+        original = rendition == Rendition.ORIGINAL.value
+        if (
+            not original
+            or recording.kind is not Kind.CALL
+            or permissions.may(actor, Scope.UNMASKED)
+        ):
+            return
+        try:
+            masked = bool(self.vault.descriptor(recording).masked)
+        except (KeyDestroyed, KeyMissing):
+            raise NotFound() from None
+        if not permissions.may_hear_all(actor, masked=masked, original=original):
+            raise Forbidden(verb="open the original of a recording with silenced stretches")
 
     def use_opening(self, actor: Actor, token: str) -> Opened:
         """What an opening gives, for the session it was made in; NotFound in every other case.
@@ -741,6 +885,7 @@ class Archive:
         recording = self._visible(
             actor, opening.recording_id, purpose=opening.purpose, case=opening.case
         )
+        self._require_hearing(actor, recording, opening.rendition)
         opened = self._opened(
             recording, self._part(recording, opening.rendition), opening.rendition
         )
@@ -765,7 +910,7 @@ class Archive:
         recording = self._visible(actor, id, purpose=purpose, case=case)
         checked = self._purpose(actor, recording, purpose, case)
         with transaction(self.engine) as connection:
-            self._note_opening(connection, actor, id, checked, case, {"rendition": "page"})
+            self._note_opening(connection, actor, recording, checked, case, {"rendition": "page"})
         view = self._views(actor, [recording])[0]
         description = view.description or Description()
         html = mail.safe_html(description.html) if description.html else None
@@ -810,7 +955,7 @@ class Archive:
         self,
         connection: Connection,
         actor: Actor,
-        id: UUID,
+        recording: Recording,
         purpose: Purpose,
         case: str | None,
         detail: Mapping[str, Any],
@@ -821,10 +966,10 @@ class Archive:
             at=self.now(),
             actor=actor,
             verb="open",
-            recording_id=id,
+            recording_id=recording.id,
             purpose=purpose.value,
             case=case,
-            detail=detail,
+            detail={**detail, **self.of_whom([recording])},
         )
 
     def _case_covers(self, recording: Recording, case: str | None) -> bool:
@@ -901,20 +1046,77 @@ class Archive:
         recording = self._visible(actor, id)
         if actor.source is not None and recording.source != actor.source:
             raise NotFound()
+        return self._correct(actor, recording, changes)
+
+    def mend(self, actor: Actor, id: UUID, changes: Mapping[str, Any]) -> View:
+        """The same for people who look after what was not understood."""
+        permissions.require(actor, Scope.REVIEW)
+        return self._correct(actor, self._visible(actor, id), changes)
+
+    def _correct(self, actor: Actor, recording: Recording, changes: Mapping[str, Any]) -> View:
+        id = recording.id
         values, occurred_at = intake.correction(changes, rules=self._rules)
         changed = corrections.apply(
             self.vault, self.engine, recording, values, occurred_at, now=self.now()
         )
+        if "call_id" in values:
+            supplements.note_call(self._supplements, changed, self.vault.descriptor(changed))
         with transaction(self.engine) as connection:
-            audit.append(
-                connection,
-                at=self.now(),
-                actor=actor,
-                verb="correct",
-                recording_id=id,
-                detail={"fields": sorted(changes)},
-            )
+            if reviews.holds_card(values.values()):
+                reviews.add(connection, id, "card-number", now=self.now())
+            self._note_change(connection, actor, "correct", id, changes)
         return self._views(actor, [changed])[0]
+
+    def to_review(
+        self, actor: Actor, *, reason: str | None = None, limit: int = 25, offset: int = 0
+    ) -> list[tuple[View, Review]]:
+        """What somebody should look at, the oldest first, on the actor's lines."""
+        permissions.require(actor, Scope.REVIEW)
+        with reading(self.engine) as connection:
+            found = reviews.waiting(
+                connection, now=self.now(), lines=actor.lines, reason=reason, limit=limit,
+                offset=offset,
+            )  # fmt: skip
+            rows = catalogue.get_many(connection, [one.id for one in found])
+        seen = [one for one in found if one.id in rows and self._sees(actor, rows[one.id])]
+        views = self._views(actor, [rows[one.id] for one in seen])
+        return list(zip(views, seen, strict=True))
+
+    def review_progress(self, actor: Actor) -> tuple[Progress, list[Lacking]]:
+        """How much waits and was settled, and metadata whose recordings did not come."""
+        permissions.require(actor, Scope.REVIEW)
+        with reading(self.engine) as connection:
+            done = reviews.progress(connection, now=self.now(), lines=actor.lines)
+            return done, reviews.lacking(connection, now=self.now())
+
+    def settle_review(self, actor: Actor, id: UUID) -> None:
+        """Sends a recording on as it is now: nobody need look at it any more."""
+        permissions.require(actor, Scope.REVIEW)
+        self._visible(actor, id)
+        with transaction(self.engine) as connection:
+            if reviews.settle(connection, id, by=actor.id, now=self.now()):
+                audit.append(
+                    connection, at=self.now(), actor=actor, verb="settle-review", recording_id=id
+                )
+
+    def describe_again(self, actor: Actor, id: UUID) -> None:
+        """Has a recording described anew, as with a newer decoder."""
+        permissions.require(actor, Scope.REVIEW)
+        self._visible(actor, id)
+        with transaction(self.engine) as connection:
+            gone = catalogue.describe_again(connection, id, now=self.now())
+            audit.append(
+                connection, at=self.now(), actor=actor, verb="describe-again", recording_id=id
+            )
+        self.store.delete(gone)
+
+    def _note_change(
+        self, connection: Connection, actor: Actor, verb: str, id: UUID, changes: Mapping[str, Any]
+    ) -> None:
+        detail = {"fields": sorted(changes)}
+        audit.append(
+            connection, at=self.now(), actor=actor, verb=verb, recording_id=id, detail=detail
+        )
 
     def record_verification(
         self,
@@ -1048,7 +1250,10 @@ class Archive:
             }
             notes = cases.notes(self.vault, connection, number, seen)
             gone = cases.gone(connection, number)
-            audit.append(connection, at=self.now(), actor=actor, verb="read-case", case=number)
+            audit.append(
+                connection, at=self.now(), actor=actor, verb="read-case", case=number,
+                detail=self.of_whom(seen.values()),
+            )  # fmt: skip
         views = self._views(actor, sorted(seen.values(), key=lambda r: (r.occurred_at, r.id)))
         return CaseFile(
             case=found,
@@ -1220,7 +1425,7 @@ class Archive:
         recording = self._visible(actor, id, purpose=purpose, case=case)
         checked = self._purpose(actor, recording, purpose, case)
         with transaction(self.engine) as connection:
-            self._note_opening(connection, actor, id, checked, case, {"rendition": "vcon"})
+            self._note_opening(connection, actor, recording, checked, case, {"rendition": "vcon"})
         return self._vcon(id, [recording], subject=None)
 
     def case_vcon(self, actor: Actor, number: str, *, purpose: str | None) -> bytes:
@@ -1236,9 +1441,9 @@ class Archive:
         with transaction(self.engine) as connection:
             cases.require_open(connection, number)
             rows = catalogue.get_many(connection, choosing.chosen(found, None))
-            for id in rows:
+            for row in rows.values():
                 detail = {"rendition": "vcon"}
-                self._note_opening(connection, actor, id, Purpose.COMPLAINT, number, detail)
+                self._note_opening(connection, actor, row, Purpose.COMPLAINT, number, detail)
         inside = sorted(rows.values(), key=lambda r: (r.occurred_at, r.id))
         about = file.case.about
         return self._vcon(uuid4(), inside, subject=about.subject if about else None)
@@ -1292,7 +1497,7 @@ class Archive:
         with transaction(self.engine) as connection:
             for row in rows:
                 detail = {"rendition": "mbox"}
-                self._note_opening(connection, actor, row.id, purpose, case, detail)
+                self._note_opening(connection, actor, row, purpose, case, detail)
         inside = sorted(rows, key=lambda r: (r.occurred_at, r.id))
         return mbox.written(
             (retention.local(row.occurred_at), self.vault.read_all(row)) for row in inside
@@ -1321,6 +1526,8 @@ class Archive:
         BadFields where none is left.
         """
         permissions.require_evidence(actor)
+        if masked_originals:
+            permissions.require(actor, Scope.UNMASKED)
         if language not in {"fi", "en"}:
             raise BadFields(errors=[FieldError("language", "fi or en")])
         taken = choosing.chosen(self.evidence_choices(actor, number), recordings)

@@ -211,6 +211,18 @@ def claim_to_describe(connection: Connection, *, now: datetime, worker: int) -> 
     return _recording(row) if row else None
 
 
+def describe_again(connection: Connection, id: UUID, *, now: datetime) -> list[str]:
+    """Puts a recording back in the queue without its renditions; the keys of their objects.
+
+    Who is describing it at this moment gives up: the envelope is another one.
+    """
+    change(connection, id, state="received", claimed_by=None, attempts=0, next_attempt_at=now)
+    rows = connection.execute(
+        text("delete from rendition where recording_id = :id returning object_key"), {"id": id}
+    )
+    return list(rows.scalars())
+
+
 def release_dead_claims(connection: Connection, *, lock_class: int, now: datetime, but: int) -> int:
     """Frees the recordings of workers that are gone (their advisory lock is free).
 

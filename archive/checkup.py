@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from sqlalchemy import Engine, text
 
-from archive import catalogue, surroundings
+from archive import alertchannels, alerts, catalogue, surroundings
 from archive.archive import SYSTEM
 from archive.assembly import Assembly, utc_now
 from archive.backups import backup, destinations
@@ -42,7 +42,7 @@ def look(assembly: Assembly) -> list[Finding]:
     findings = list(_parts(assembly))
     if not any(f.bad for f in findings):
         findings += [database_role(assembly.engine), *_work(assembly), *_mails(assembly)]
-        findings += [*_object_lock(assembly), *_papers()]
+        findings += [*_alerts(assembly), *_object_lock(assembly), *_papers()]
     return [*findings, *_keys(assembly), *_backups(assembly), *_machine(assembly)]
 
 
@@ -127,6 +127,25 @@ def _papers() -> Iterator[Finding]:
             "note", "evidence packages are made without a PDF",
             f"apt-get install {pdf.LIBRARIES}",
         )  # fmt: skip
+
+
+def _alerts(assembly: Assembly) -> Iterator[Finding]:
+    try:
+        channels = alertchannels.channels_of(assembly.config, now=utc_now)
+    except ArchiveError as error:
+        yield Finding("BAD", error.message, "Correct it; the worker does not start with it.")
+        return
+    with transaction(assembly.engine) as connection:
+        waiting, code = alerts.waiting(connection)
+        lasting = alerts.lasting(connection)
+    for one in lasting:
+        yield Finding("note", f"alert {one.name} of {one.of} since {one.began_at:%Y-%m-%d %H:%M}")
+    if not channels:
+        yield Finding(
+            "note", "nobody is told of alerts", "Set ARCHIVE_ALERT_URL or ARCHIVE_ALERT_MAIL."
+        )
+    elif waiting and code:
+        yield Finding("BAD", f"{waiting} messages of alerts wait ({code})", "archive alert test")
 
 
 def _object_lock(assembly: Assembly) -> Iterator[Finding]:

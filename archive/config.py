@@ -125,6 +125,12 @@ class Config:
     port: int = setting(8080, "port of the web service", _positive)
     web_workers: int = setting(2, "web worker processes", _positive)
     web_threads: int = setting(16, "threads of each web worker process", _positive)
+    web_receiving: int = setting(
+        0,
+        "deliveries over HTTP that each web worker process stores at once; more are told 429 and "
+        "come again; 0: three quarters of its threads",
+        _not_negative,
+    )
     max_bytes: int = setting(4 * 1024**3, "largest recording accepted, bytes", _positive)
     memory_files_mb: int = setting(
         512, "sum of memory files for decoding; larger calls are piped, MiB", _positive
@@ -198,6 +204,9 @@ class Config:
         "how far back people of a group see, days since the contact: GROUP=DAYS …; empty: the year",
         _days_of_groups,
     )
+    second_factor_groups: tuple[str, ...] = setting(
+        (), "groups whose people must have a second factor (a code of an app)", _words
+    )
     case_days: int = setting(
         1095,
         "days after the closing of a complaint case until its key is destroyed, with subject, "
@@ -223,6 +232,15 @@ class Config:
     mail_from: str = setting("", "address that these mails come from", _text)
     public_url: str = setting(
         "", "address of the pages as people reach them, for links in mails", _text
+    )
+    alert_url: str = setting(
+        "", "webhook (https) that is told of what somebody should know at once; empty: none", _text
+    )
+    alert_secret: str = setting(
+        "", "secret that these messages are signed with, 16 characters or more", _text, secret=True
+    )
+    alert_mail: tuple[str, ...] = setting(
+        (), "addresses that are mailed the same; needs ARCHIVE_SMTP_URL", _words
     )
     metrics_allow: tuple[str, ...] = setting(
         ("127.0.0.1", "::1"), "addresses that may read /metrics", _words

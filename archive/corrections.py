@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from archive import catalogue, retention, seal
 from archive.db import transaction
 from archive.errors import CohortClosed, NotFound, OlderThanRetention
+from archive.evidence import ending
 from archive.model import Descriptor, Recording
 from archive.vault import Vault, envelope_key
 
@@ -29,14 +30,20 @@ def apply(
     *,
     now: datetime,
 ) -> Recording:
-    """The recording after the change. The envelope is durable before the row says so."""
+    """The recording after the change. The envelope is durable before the row says so.
+
+    Where other stretches are to be silent, what was made of the sound is gone at once and made
+    anew.
+    """
     data_key = vault.data_key(recording)
-    descriptor = replace(vault.descriptor(recording, key=data_key), **values)
+    before = vault.descriptor(recording, key=data_key)
+    descriptor = replace(before, **values)
     moved = _moved(recording, descriptor, occurred_at, now=now)
     cohort = retention.cohort_of(moved.expires_at)
     return _move(
-        vault, engine, recording, moved, descriptor, data_key, cohort=cohort, reindex=True, now=now
-    )
+        vault, engine, recording, moved, descriptor, data_key, cohort=cohort, reindex=True, now=now,
+        renew=descriptor.masked != before.masked,
+    )  # fmt: skip
 
 
 def keep_for(
@@ -70,6 +77,7 @@ def _move(
     cohort: date,
     reindex: bool,
     now: datetime,
+    renew: bool = False,
 ) -> Recording:
     """A further envelope with the descriptor, wrapped for the cohort; then the row."""
     seq = recording.envelope_seq + 1
@@ -106,9 +114,17 @@ def _move(
             envelope_key=stored.key,
             **({"index_due": True, "index_next_at": now} if reindex else {}),
         )
+        # From here nobody is given what lets the silenced be heard; a crash leaves its objects
+        # without a row, to be swept.
+        gone = catalogue.describe_again(connection, recording.id, now=now) if renew else []
+        if renew:
+            ending.mark(connection, [recording.id], reason="silenced")
         changed = catalogue.get(connection, recording.id)
+    if renew:
+        ending.end_with(vault, engine, [recording.id], reason="silenced", now=now)
     if recording.envelope_key is not None:
-        vault.store.delete([recording.envelope_key])
+        gone.append(recording.envelope_key)
+    vault.store.delete(gone)
     assert changed is not None
     return changed
 

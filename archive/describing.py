@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 
-from archive import catalogue, seal
+from archive import catalogue, reviews, seal
 from archive.archive import Archive
 from archive.db import transaction
 from archive.formats import call, mail
@@ -44,6 +44,7 @@ class Describer:
         else:
             description, renditions = self._email(recording), []
         self._commit(recording, key, description, renditions)
+        self._archive.settle_metadata(recording)
 
     # -- calls -----------------------------------------------------------------------
 
@@ -130,12 +131,20 @@ class Describer:
     ) -> None:
         # Rendition objects are durable before the row names them; a crash here leaves objects
         # that no row names, and the recording is described again under another version.
+        stale: list[str] = []
         with transaction(self._archive.engine) as connection:
             current = catalogue.get(connection, recording.id, lock=True)
             if current is not None and current.erasing:
                 current = None  # the run has read what there is to delete
+            if current is not None and current.envelope_seq != recording.envelope_seq:
+                # Its metadata were changed meanwhile: what is silent may be, too. Again, by them.
+                stale = catalogue.describe_again(connection, recording.id, now=self._archive.now())
+                current = None
             replaced: list[StoredRendition | None] = []
             if current is not None:
+                descriptor = self._vault.descriptor(current, key=key)
+                found = reviews.reasons(descriptor, description)
+                reviews.note(connection, recording.id, found, now=self._archive.now())
                 replaced = [catalogue.put_rendition(connection, r) for r in renditions]
                 catalogue.change(
                     connection,
@@ -149,7 +158,9 @@ class Describer:
                 )
         gone = renditions if current is None else [r for r in replaced if r is not None]
         kept = {r.object_key for r in renditions} if current is not None else set()
-        self._vault.store.delete([r.object_key for r in gone if r.object_key not in kept])
+        self._vault.store.delete(
+            [*stale, *(r.object_key for r in gone if r.object_key not in kept)]
+        )
 
 
 def _version(recording: Recording) -> int:

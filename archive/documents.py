@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from archive import ties
-from archive.formats import identifiers
+from archive.formats import cards, identifiers
 from archive.model import Descriptor, Document, Kind, Recording
 from archive.vault import Description, Vault
 
@@ -72,9 +72,9 @@ def _strings(value: Any) -> list[str]:
 
 
 def _masked(text: str) -> str:
-    """Without personal identity codes (never searchable), lone surrogates and NULs."""
+    """Without identity codes and card numbers (never searchable), lone surrogates and NULs."""
     clean = text.encode("utf-8", "ignore").decode().replace("\x00", " ")
-    return identifiers.mask_hetu(clean)
+    return cards.mask(identifiers.mask_hetu(clean))
 
 
 def _envelope_emails(descriptor: Descriptor) -> list[str]:

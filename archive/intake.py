@@ -142,6 +142,23 @@ def source_line(source: str, line: str) -> tuple[str, str]:
     return checked[0], checked[1].lower() if "@" in checked[1] else checked[1]
 
 
+MOST_REFERENCES = 10
+
+
+def references(source: Any, given: Sequence[Any]) -> list[str]:
+    """A source, then references of it, as a delivery would carry them; BadFields."""
+    reader = _Reader({"source": source} | {f"source_ref {n}": one for n, one in enumerate(given)})
+    named = reader.required("source", _word(100))
+    checked = [reader.required(f"source_ref {n}", _word(1000)) for n in range(len(given))]
+    if not 0 < len(given) <= MOST_REFERENCES:
+        reader.errors.append(FieldError("source_ref", f"1 to {MOST_REFERENCES} references"))
+    for wrong in reader.errors:
+        if wrong.field.startswith("source_ref "):
+            reader.errors[:] = [FieldError("source_ref", wrong.expected)]
+    reader.refuse_if_wrong()
+    return [named, *checked]
+
+
 def reason(given: str) -> str:
     """Why somebody changes something, as kept; BadFields without one."""
     reader = _Reader({"reason": given})

@@ -50,6 +50,8 @@ class Scope(StrEnum):
     SEARCH = "search"
     READ = "read"  # metadata of one recording
     OPEN = "open"  # content and renditions; includes read
+    UNMASKED = "unmasked"  # the original of a call of which stretches are silenced
+    REVIEW = "review"  # what was not understood, or holds what it should not: seen and mended
     ERASE = "erase"  # "private call" and early erasure
     CASES = "cases"  # complaint cases
     EXPIRY = "expiry"  # the expiry page

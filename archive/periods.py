@@ -16,6 +16,8 @@ from archive.erasure.housekeeping import (
     FORMER_TOKENS,
     UNUSED_SEARCHES,
 )
+from archive.legs import WAITS
+from archive.subjects import KEPT_MONTHS
 
 YEAR = "a year from the contact or its shorter rule, or until its holds end"
 GOOD = "as long as the archive"
@@ -50,6 +52,15 @@ TABLES = (
          "kind state object_key object_version envelope_key index_month error_code"),
     Kept("rendition", "playback, waveform: where they lie", YEAR, "with its recording",
          plain="name object_key object_version media_type"),
+    Kept("call_leg", "which recordings belong to one call", YEAR, "with its recording",
+         {"call": "the source's id of the call, as a keyed digest"}),
+    Kept("review", "why somebody should look at a recording: words like undecodable", YEAR,
+         "with its recording", {"settled_by": "a user's id"}, "reason"),
+    Kept("awaiting", "metadata that came before their recording", f"{WAITS.days} days, or until it "
+         "comes", "the nightly run destroys the key of that day, and deletes the row",
+         {"sealed": "the metadata, sealed under a key of its own",
+          "wrapped_key": "that key, wrapped under the day's",
+          "name others": "the source's references, as keyed digests"}, "source"),
     Kept("hold", "what outlives its year, and why", "until released and the days of grace are over",
          "the nightly run deletes row, envelope and key",
          {"terms": "the reason, sealed under the recording's key",
@@ -91,6 +102,12 @@ TABLES = (
          "the worker deletes the row", plain="kind key case_number"),
     Kept("outgoing_mail", "mails on their way, without an address", "until sent, 5 days at most",
          "the worker deletes the row", plain="subject body error_code"),
+    Kept("alert", "what somebody was told of: a name, and a source or part",
+         f"{COUNTS.days} days after it was over", "the nightly run deletes the row",
+         plain="name of"),
+    Kept("alert_message", "messages on their way to the channels of alerts",
+         "until heard, 5 days at most", "the worker deletes the row",
+         {"channel": "of a mail its address, as the settings name it"}, "name of error_code"),
     Kept("erased_reference", "what was erased early is not stored again",
          "until its year would have been over", "the nightly run deletes the row",
          {"reference": "the source's reference, as a keyed digest"}),
@@ -125,7 +142,12 @@ TABLES = (
          "the nightly run takes name, password and address away; the id stays for the audit log",
          {"name password_hash": "the log-in name, and argon2id of the password",
           "email": "where notices are mailed to, if the person said so"},
-         "group lines companies"),
+         "group lines companies agreed_to"),
+    Kept("second_factor", "the secrets of people's authenticator apps",
+         "until removed, or as long as the user", "removing it, or the row with the user",
+         {"secret": "sealed, bound to its person"}),
+    Kept("recovery_code", "recovery codes of people", "until used, or as the second factor",
+         "deleted when it is used", {"digest": "keyed digests of the codes"}),
     Kept("session", "log-ins", "30 minutes unused, 10 hours at most",
          "deleted at the next request of anybody", {"token_digest": "SHA-256 of the cookie"},
          "csrf language"),
@@ -164,6 +186,8 @@ KEYS = (
          "the nightly run destroys it; a tombstone with the date stays"),
     Kept("hold", "a key for each hold", "until the hold has ended",
          "the nightly run destroys it; a tombstone with case and random id stays"),
+    Kept("audit", "a key for each month: of whom the entries of the audit log are",
+         f"{KEPT_MONTHS} months", "the worker destroys it in the night: nobody can ask any longer"),
     Kept("case", "a key for each case", "ARCHIVE_CASE_DAYS after it was closed",
          "the worker destroys it; a tombstone with the number stays"),
     Kept("evidence", "a key for each evidence package", "as long as the package",

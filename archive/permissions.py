@@ -46,13 +46,13 @@ _TABLE = (
     Group(
         # Works inside complaint cases: opens nothing outside one, so no other purpose.
         name="complaints",
-        scopes=_READING | {Scope.CASES, Scope.EXPIRY},
+        scopes=_READING | {Scope.CASES, Scope.EXPIRY, Scope.REVIEW},
         purposes=frozenset({Purpose.COMPLAINT}),
     ),
     Group(
         # Answers data subjects and authorities, and erases at their request (GDPR 15-18).
         name="dpo",
-        scopes=_READING | {Scope.ERASE, Scope.EXPIRY, Scope.AUDIT},
+        scopes=_READING | {Scope.ERASE, Scope.EXPIRY, Scope.AUDIT, Scope.REVIEW, Scope.UNMASKED},
         purposes=frozenset({Purpose.ACCESS_REQUEST, Purpose.AUTHORITY}),
     ),
     Group(
@@ -157,6 +157,15 @@ def is_dpo(actor: Actor) -> bool:
     Never a machine: tokens have no group.
     """
     return actor.kind == "person" and actor.group == DPO
+
+
+def may_hear_all(actor: Actor, *, masked: bool, original: bool) -> bool:
+    """Whether the actor may have this part of a recording: of a `masked` one not its original.
+
+    What the sender paused or silenced (card numbers and the like) is in the original alone, which
+    takes a right above listening.
+    """
+    return not (masked and original) or may(actor, Scope.UNMASKED)
 
 
 def require_dpo(actor: Actor, verb: str) -> None:

@@ -17,7 +17,7 @@ from datetime import time as day_time
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from archive import audit, catalogue, mending, openings, retention
+from archive import alertchannels, alerts, audit, catalogue, mending, openings, retention, reviews
 from archive.alarms import Alarm, Alarms
 from archive.anchors import Anchors
 from archive.archive import SYSTEM, Archive
@@ -83,6 +83,11 @@ class Worker:
             days=config.root_rotation_days,
             now=archive.now,
         )
+        # A wrong setting stops the start.
+        self._channels = alertchannels.channels_of(config, now=archive.now)
+        self._lookout = alerts.Lookout(
+            archive.engine, Alarms(archive.keys.path), tuple(self._channels), now=archive.now
+        )
         self._describers = describers
         self._stop = threading.Event()
         self._number = random.SystemRandom().randrange(1, 2**31)
@@ -105,6 +110,7 @@ class Worker:
         self._start("night", lambda: self._loop(self._night_once, idle_s=30.0))
         self._start("notices", lambda: self._loop(self._notices_once, idle_s=30.0))
         self._start("evidence", lambda: self._loop(self._evidence_once, idle_s=1.0))
+        self._start("alerts", lambda: self._loop(self._alerts_once, idle_s=60.0))
         self._start("root", lambda: self._loop(self._root_once, idle_s=60.0))
         if self._archive.config.backup_dir or self._archive.config.backup_url:
             self._start("backup", lambda: self._loop(self._backup_once, idle_s=60.0))
@@ -235,6 +241,7 @@ class Worker:
             openings.forget(connection, before=now - timedelta(days=1))
         archive.settle_holds()
         archive.forget_cases()
+        archive.forget_subjects()
         archive.tidy_evidence()
         if last is not None and last >= last_nightly(now):
             return False
@@ -263,6 +270,14 @@ class Worker:
     def _evidence_once(self) -> bool:
         """Builds a package that was asked for; whether there was one."""
         return self._archive.build_evidence(worker=self._number, lock_class=WORKER_LOCK)
+
+    def _alerts_once(self) -> bool:
+        archive = self._archive
+        self._lookout.look()
+        _, failed = alerts.send_due(archive.engine, self._channels, now=archive.now)
+        for code in failed:
+            log.warning("an alert was not heard (%s); trying again", code)
+        return False
 
     # -- the root key ----------------------------------------------------------------
 
@@ -375,6 +390,7 @@ def _failed(archive: Archive, recording: Recording, code: str) -> None:
             index_due=True,
             index_next_at=archive.now(),
         )
+        reviews.add(connection, recording.id, "failed", now=archive.now())
 
 
 def index_batch(archive: Archive) -> bool:

@@ -202,6 +202,7 @@ def _case(album: Album, page: Page, language: str) -> None:
         (f"/cases/{case}/evidence", "case-evidence"),
         ("/cases", "cases"),
         ("/holds", "holds"),
+        ("/reviews", "reviews"),
         ("/notices", "notices"),
         ("/expiry", "expiry-complaints"),
     ):

@@ -109,6 +109,23 @@ def test_a_file_goes_only_when_told_and_what_was_stored_reads_back_the_same(
     assert not list(watched.inbox.rglob("*.*"))
 
 
+def test_a_file_that_cannot_be_read_back_now_goes_when_it_can(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(archive, tmp_path, delete=True)
+    watched.put("call.wav", WAV)
+    watched.look()
+
+    def away(*_: Any) -> str:
+        raise StoreUnavailable()
+
+    with monkeypatch.context() as patch, pytest.raises(StoreUnavailable):
+        patch.setattr(Archive, "read_back", away)
+        watched.look(10)
+    assert watched.look(15).known == 1
+    assert list(watched.inbox.iterdir()) == []
+
+
 def test_a_deleted_file_does_not_take_one_of_the_same_name_with_it(
     archive: Archive, tmp_path: Path
 ) -> None:

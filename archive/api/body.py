@@ -45,9 +45,9 @@ class Body:
             raise BadRequest(reason="the body could not be read to its end") from None
         return block
 
-    def drain(self) -> None:
+    def drain(self, most: int = DRAIN_BYTES) -> None:
         """Reads on, up to a limit, so that an early answer is not lost in a reset connection."""
-        left = DRAIN_BYTES
+        left = most
         try:
             while left > 0 and (block := self.read(min(left, 256 * 1024))):
                 left -= len(block)

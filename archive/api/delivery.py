@@ -12,16 +12,26 @@ from archive import permissions
 from archive.api import shape
 from archive.api.body import Body
 from archive.archive import Archive, Receipt
-from archive.errors import ArchiveError, BadFields, BadRequest, FieldError, WrongPartOrder
+from archive.errors import (
+    ArchiveError,
+    BadFields,
+    BadRequest,
+    FieldError,
+    Saturated,
+    WrongPartOrder,
+)
 from archive.formats.multipart import MultipartError, MultipartReader, boundary_of
 from archive.model import Scope
+from archive.places import Places
 
 METADATA_BYTES = 1024 * 1024
+TURNED_AWAY_BYTES = 1024 * 1024  # read of a body that is not taken, so that the sender sees why
 OVERHEAD_BYTES = 2 * 1024 * 1024  # a multipart body may be this much larger than its recording
 
 
 def add_routes(api: Blueprint) -> None:
-    """POST /calls and /emails."""
+    """POST /calls, /emails and /calls/metadata."""
+    api.add_url_rule("/calls/metadata", view_func=post_metadata, methods=["POST"])
     api.add_url_rule("/calls", view_func=post_call, methods=["POST"])
     api.add_url_rule("/emails", view_func=post_email, methods=["POST"])
 
@@ -29,6 +39,29 @@ def add_routes(api: Blueprint) -> None:
 def post_call() -> Response:
     """A call: multipart/form-data, part `metadata` (JSON) first, then part `audio`."""
     return _delivered(_receive_call)
+
+
+def post_metadata() -> Response:
+    """Metadata of a call apart from its sound, before it or after."""
+    archive: Archive = current_app.extensions["archive"]
+    permissions.require(g.actor, Scope.INGEST)
+    body = Body(request, max_bytes=METADATA_BYTES)
+    given = _metadata(b"".join(iter(lambda: body.read(64 * 1024), b"")))
+    added = archive.add_metadata(
+        g.actor,
+        source=given.pop("source", None),
+        references=[given.pop("source_ref", None)],
+        changes=given,
+    )
+    response = jsonify(
+        {
+            "state": "added" if added.ids else "awaiting",
+            "ids": [str(id) for id in added.ids],
+            "ignored": list(added.ignored),
+        }
+    )
+    response.status_code = 200 if added.ids else 202
+    return response
 
 
 def post_email() -> Response:
@@ -40,8 +73,13 @@ def _delivered(receive: Callable[[Archive, Body], Receipt]) -> Response:
     archive: Archive = current_app.extensions["archive"]
     permissions.require(g.actor, Scope.INGEST)
     body = Body(request, max_bytes=archive.config.max_bytes + OVERHEAD_BYTES)
+    places: Places = current_app.extensions["places"]
     try:
-        made = receive(archive, body)
+        with places.one(g.actor.source or g.actor.id):
+            made = receive(archive, body)
+    except Saturated:
+        body.drain(TURNED_AWAY_BYTES)
+        raise
     except MultipartError as error:
         raise BadRequest(reason=f"multipart: {error}") from None
     except ArchiveError:

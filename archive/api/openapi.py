@@ -58,6 +58,7 @@ def _paths() -> dict[str, Any]:
     recording = f"{base}/recordings/{{id}}"
     return {
         f"{base}/calls": {"post": _post_call()},
+        f"{base}/calls/metadata": {"post": _post_metadata()},
         f"{base}/emails": {"post": _post_email()},
         f"{base}/recordings": {"get": _list()},
         f"{base}/recordings/search": {"post": _search()},
@@ -156,6 +157,23 @@ def _post_call() -> dict[str, Any]:
     return operation | {
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
     }
+
+
+def _post_metadata() -> dict[str, Any]:
+    operation = _operation(
+        "Metadata of a call apart from its sound: added now (200) or when it comes (202)",
+        200, "Added", [], (400, 413, 422),
+    )  # fmt: skip
+    operation["responses"]["202"] = operation["responses"]["200"] | {
+        "description": "kept for 30 days, until the recording comes"
+    }
+    schema = {
+        "type": "object",
+        "description": "source, source_ref, and what can be changed of a recording",
+        "required": ["source", "source_ref"],
+        "properties": {"source": _TEXT, "source_ref": _TEXT},
+    }
+    return operation | _json_body(schema)
 
 
 def _post_email() -> dict[str, Any]:
@@ -539,6 +557,13 @@ def _schemas() -> dict[str, Any]:
             }
         )
         | {"required": list(metadata)},
+        "Added": _object(
+            {
+                "state": {"enum": ["added", "awaiting"]},
+                "ids": {"type": "array", "items": _TEXT},
+                "ignored": {"type": "array", "items": _TEXT},
+            }
+        ),
         "Receipt": _object(
             {
                 "id": _TEXT,
@@ -596,6 +621,11 @@ def _schemas() -> dict[str, Any]:
                 "renditions": {"type": "array", "items": _TEXT},
                 "holds": {"type": "array", "items": {"$ref": "#/components/schemas/Hold"}},
                 "restricted": {"type": "boolean"},
+                "related": {
+                    "type": "array",
+                    "description": "other legs of its call",
+                    "items": {"type": "object"},
+                },
             }
         ),
         "Page": _object(

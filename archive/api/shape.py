@@ -99,6 +99,14 @@ def recording(view: View) -> dict[str, Any]:
         "renditions": list(view.renditions),
         "holds": [hold(held) for held in view.holds],
         "restricted": view.restricted,
+        "related": [
+            {
+                "id": str(leg.id),
+                "occurred_at": instant(leg.occurred_at),
+                "direction": leg.direction.value,
+            }
+            for leg in view.related
+        ],
         "error": view.error_code,
     }
     if view.kind is Kind.EMAIL:

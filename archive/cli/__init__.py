@@ -6,6 +6,7 @@ Thin: every rule lives elsewhere.
 from __future__ import annotations
 
 from archive.cli import (
+    alerts,
     audit,
     backups,
     cases,
@@ -37,6 +38,7 @@ COMMANDS = (
     backups,
     audit,
     upkeep,
+    alerts,
 )
 
 __all__ = ["COMMANDS", "cli", "main"]

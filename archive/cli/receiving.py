@@ -55,13 +55,17 @@ def ingest(
                 {
                     "new": summary.new,
                     "known": summary.known,
+                    "told": summary.told,
                     "refused": [{"path": p, "reason": r} for p, r in summary.refused],
                     "not_taken": [{"path": p, "what": w} for p, w in summary.left],
                 }
             )
         )
     else:
-        click.echo(f"{summary.new} new, {summary.known} known, {len(summary.refused)} refused")
+        told = f", {summary.told} told of by CDRs" if summary.told else ""
+        click.echo(
+            f"{summary.new} new, {summary.known} known, {len(summary.refused)} refused{told}"
+        )
         for path, reason in summary.refused:
             click.echo(f"  {path}: {reason}")
         for path, what in summary.left:

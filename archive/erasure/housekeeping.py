@@ -24,9 +24,11 @@ _STATEMENTS = (
     "delete from erased_reference where until <= :now",
     "delete from refusal where last_at <= :counts",
     "delete from source_again where day <= cast(:counts as date)",
+    "delete from awaiting where cohort < cast(:now as date)",
     # Of a contact that was not found: its note is unreadable since the night of that day.
     "delete from verification where recording_id is null and cohort <= cast(:now as date) - 1",
     "delete from quality_sample where at <= :counts",
+    "delete from alert where ended_at <= :counts",
     "delete from mail_folder where read_at <= :counts",
     "delete from machine_token where coalesce(revoked_at, expires_at) <= :tokens",
     # The row stays, because the audit log and holds name its id.

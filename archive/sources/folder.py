@@ -21,7 +21,8 @@ from archive.archive import Archive, Receipt
 from archive.errors import ArchiveError
 from archive.formats import vcon_read
 from archive.model import Actor, Kind
-from archive.sources import pbx_names, vcons
+from archive.sources import cdr, cdr_files, pbx_names, vcons
+from archive.sources.cdr_files import CdrFiles
 
 HEAD_BYTES = 64 * 1024
 MBOX_BYTES = 1024 * 1024 * 1024  # an mbox larger than this is refused whole
@@ -88,7 +89,13 @@ _NEXT_MESSAGE = re.compile(
     rb"\n(?=From \S+ +" + _CTIME + rb"[^\r\n]{0,30}\r?\n)"
     rb"|\r?\n\r?\n(?=From [^\r\n]{1,200}\d{4}[^\r\n]{0,20}\r?\n[A-Za-z-]+:)"
 )
-_SIDECARS = (".json",)
+# Beside `call.wav`, the one that counts first: the fields of the interface in JSON, or what
+# FreeSWITCH writes of the leg (`a_`: with prefix-a-leg).
+_BESIDE = (
+    "{name}.json", "{stem}.json", "{name}.xml", "{stem}.xml", "{stem}.cdr.xml", "a_{stem}.cdr.xml",
+    "{stem}.cdr.json", "a_{stem}.cdr.json",
+)  # fmt: skip
+_TELLS = re.compile(r"(?:a_)?(?P<stem>.+?)(?:\.cdr)?\.(?:json|xml)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +115,7 @@ class Summary:
 
     new: int = 0
     known: int = 0
+    told: int = 0  # legs that CDR files told of
     refused: list[tuple[str, str]] = field(default_factory=list)  # (path, reason)
     left: list[tuple[str, str]] = field(default_factory=list)  # (path, part of it not taken over)
 
@@ -146,11 +154,14 @@ def ingest(
 ) -> Summary:
     """Delivers every file; goes on after a refusal and names it in the summary."""
     summary = Summary()
+    told = CdrFiles(archive, actor, options.source)
     for path in files(paths):
         try:
+            if cdr_files.is_cdr(path):
+                summary.told += told.deliver(path)
+                continue
             if _is_vcon(path, options):
                 _take_vcon(archive, actor, path, options, summary)
-                progress(path)
                 continue
             for item in items(path, options, now=archive.now()):
                 receipt = deliver(archive, actor, item)
@@ -161,11 +172,12 @@ def ingest(
                 raise
             wrong = ", ".join(f"{e.field}: {e.expected}" for e in error.errors)
             summary.refused.append((str(path), error.message + (f" ({wrong})" if wrong else "")))
-        except NotARecordingError as reason:
+        except (NotARecordingError, cdr.NotACdrError) as reason:
             summary.refused.append((str(path), str(reason)))
         except OSError as error:
             summary.refused.append((str(path), f"not readable ({error.strerror})"))
-        progress(path)
+        finally:
+            progress(path)
     return summary
 
 
@@ -236,16 +248,19 @@ def _is_text(head: bytes) -> bool:
 
 
 def _is_sidecar(path: Path, among: set[Path]) -> bool:
-    if path.suffix.lower() not in _SIDECARS:
+    found = _TELLS.fullmatch(path.name)
+    if found is None:
         return False
     if path.with_suffix("") in among:  # call.wav.json
         return True
-    return any(path.with_suffix(ext) in among for ext in _AUDIO_EXTENSIONS | _MAIL_EXTENSIONS)
+    stems = {path.stem, found["stem"]}
+    every = (path.with_name(s + ext) for s in stems for ext in _AUDIO_EXTENSIONS | _MAIL_EXTENSIONS)
+    return any(each in among for each in every)
 
 
 def sidecars(path: Path) -> list[Path]:
     """The files beside a file that tell of it, the one that counts first."""
-    beside = (path.with_name(path.name + ".json"), path.with_suffix(".json"))
+    beside = (path.with_name(n.format(name=path.name, stem=path.stem)) for n in _BESIDE)
     return [each for each in dict.fromkeys(beside) if each != path and each.is_file()]
 
 
@@ -255,16 +270,25 @@ def has_sidecar(path: Path) -> bool:
 
 
 def sidecar(path: Path) -> dict[str, Any]:
-    """The metadata beside a file, `call.wav.json` or `call.json`; {} where there is none."""
+    """The metadata beside a file, `call.wav.json`, `call.json` or a CDR; {} where there is none."""
     for beside in sidecars(path):
-        if beside.stat().st_size <= 1024 * 1024:
-            try:
-                found = json.loads(beside.read_bytes())
-            except ValueError:
-                raise NotARecordingError(f"its sidecar {beside.name} is not JSON") from None
-            if isinstance(found, dict):
-                return found
+        fits = beside.stat().st_size <= cdr.MOST_BYTES
+        if fits and (found := _told(beside, beside.read_bytes())):
+            return found
     return {}
+
+
+def _told(beside: Path, raw: bytes) -> dict[str, Any]:
+    """The fields of the interface in a sidecar."""
+    try:
+        if beside.suffix.lower() == ".xml" or cdr.is_cdr(raw[:HEAD_BYTES]):
+            return dict(cdr.freeswitch(raw).fields)
+        found = json.loads(raw)
+    except cdr.NotACdrError as reason:
+        raise NotARecordingError(f"its sidecar {beside.name} is no CDR ({reason})") from None
+    except (ValueError, RecursionError):
+        raise NotARecordingError(f"its sidecar {beside.name} is not JSON") from None
+    return found if isinstance(found, dict) else {}
 
 
 # -- calls -----------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """What recorders say in the names of their files. Pure.
 
 FreePBX: `<type>-<dest>-<from>-<YYYYMMDD>-<HHMMSS>-<uniqueid>.<ext>`, uniqueid `[system-]epoch.seq`
-(module callrecording). Oreka: `<YYYYMMDD>_<HHMMSS>_<port>.<ext>`.
+(module callrecording). Oreka: `<YYYYMMDD>_<HHMMSS>_<port>.<ext>`. FusionPBX: `<uuid>.<ext>`, the
+leg's own id, as downloaded `<date>.<time>.<number>.<uuid>.<ext>`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ _FREEPBX = re.compile(
     r"(?P<type>[a-z]+)-(?P<dest>[^/]*)-(?P<from>[^-]*)-(?P<at>\d{8}-\d{6})-(?P<uid>[^/]*\d+\.\d+)"
 )
 _OREKA = re.compile(r"(?P<at>\d{8}_\d{6})_[A-Za-z0-9]{4}")
+_UUID = re.compile(r"(?:.*[.])?(?P<uuid>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _EPOCH = re.compile(r"(\d{9,11})\.\d+$")
 _EXTENSION_DIGITS = 4  # so short a number is one of the house
 _AGREE = timedelta(hours=25)  # name and epoch, whatever zone the recorder's clock is in
@@ -30,6 +32,8 @@ def told(name: str) -> dict[str, Any]:
     stem = name.rpartition(".")[0]
     if found := _FREEPBX.fullmatch(stem):
         return _freepbx(name, found)
+    if found := _UUID.fullmatch(stem):
+        return {"source_ref": found["uuid"], "call_id": found["uuid"]}
     if (found := _OREKA.fullmatch(stem)) and (at := _local(found["at"].replace("_", "-"))):
         return {"occurred_at": at.isoformat()}
     return {}
@@ -40,6 +44,16 @@ def reference(name: str) -> str:
     return f"file:{name}"
 
 
+def started(stamp: str, uid: str) -> datetime | None:
+    """When a call began by a CDR's local time (YYYY-MM-DD HH:MM:SS) and the epoch in its id."""
+    return _started(stamp.replace("-", "").replace(":", "").replace(" ", "-"), uid)
+
+
+def is_extension(number: str) -> bool:
+    """Whether a number is one of the house."""
+    return number.isdigit() and len(number) <= _EXTENSION_DIGITS
+
+
 def _freepbx(name: str, found: re.Match[str]) -> dict[str, Any]:
     at = _started(found["at"], found["uid"])
     if at is None:
@@ -47,7 +61,7 @@ def _freepbx(name: str, found: re.Match[str]) -> dict[str, Any]:
     outbound = found["type"] == "out"
     inside, outside = found["from" if outbound else "dest"], found["dest" if outbound else "from"]
     direction = Direction.OUTBOUND if outbound else Direction.INBOUND
-    if found["type"] == "internal" or _is_extension(outside):
+    if found["type"] == "internal" or is_extension(outside):
         direction = Direction.INTERNAL
     fields = {
         "source_ref": reference(name),
@@ -56,7 +70,7 @@ def _freepbx(name: str, found: re.Match[str]) -> dict[str, Any]:
         "caller": found["from"],
         "callee": found["dest"],
         "call_id": found["uid"],
-        "agent": inside if _is_extension(inside) else "",
+        "agent": inside if is_extension(inside) else "",
     }
     return {key: value for key, value in fields.items() if value}
 
@@ -76,7 +90,3 @@ def _local(stamp: str) -> datetime | None:
         return retention.resolve_local(datetime.strptime(stamp, "%Y%m%d-%H%M%S"))  # noqa: DTZ007
     except ValueError:
         return None
-
-
-def _is_extension(number: str) -> bool:
-    return number.isdigit() and len(number) <= _EXTENSION_DIGITS

@@ -19,7 +19,8 @@ from archive import intake
 from archive.archive import Archive, Receipt
 from archive.errors import ArchiveError, BadFields, BadSetting, SourceMismatch, TooLarge
 from archive.model import Kind
-from archive.sources import actors, folder
+from archive.sources import actors, cdr, cdr_files, folder
+from archive.sources.cdr_files import CdrFiles
 
 POLL_S = 2.0
 # A file without a byte, and metadata without a recording, are waited for so long: the other half
@@ -99,6 +100,7 @@ class Watcher:
         self._actor = actors.of_source(watching.options.source)
         self._watching = watching
         self._monotonic = monotonic
+        self._told = CdrFiles(archive, self._actor, watching.options.source)
         self._seen: dict[Path, tuple[_Look, float]] = {}  # since when it is as it is
         self._over: dict[Path, _Look] = {}  # taken in or refused as it is
 
@@ -128,7 +130,9 @@ class Watcher:
             look = self._finished(path)
             if look is None or self._over.get(path) == look:
                 continue
-            if _is_metadata(path):
+            if cdr_files.is_cdr(path):
+                self._tell(path, look, summary)
+            elif _is_metadata(path):
                 self._refuse(path, look, summary, folder.NotARecordingError(ORPHAN))
             else:
                 self._take(path, look, summary)
@@ -143,7 +147,7 @@ class Watcher:
         if before != look:
             self._seen[path] = (look, since := now)
         wait = self._watching.settle_s
-        if not look.size or _is_metadata(path):
+        if not look.size or (_is_metadata(path) and not cdr_files.is_cdr(path)):
             wait = max(wait, EMPTY_S)
         if self._watching.sidecar_s and not folder.has_sidecar(path) and _is_call(path):
             wait = max(wait, self._watching.sidecar_s)
@@ -167,11 +171,26 @@ class Watcher:
         if _Look.at(path) != look:
             log.warning("a file changed while it was read; it is taken again when it is finished")
             return
-        self._over[path] = look
         for receipt in receipts:
             log.info("kept %s (%s)", receipt.id, "new" if receipt.created else "known")
         if (self._watching.delete or self._watching.done) and self._is_safe(path, receipts):
             self._away(path, self._watching.done)
+        # Last, so that one which could not be read back now, the store being away, is tried again.
+        self._over[path] = look
+
+    def _tell(self, path: Path, look: _Look, summary: folder.Summary) -> None:
+        """Metadata without their recording beside them: it may lie, or come, elsewhere."""
+        try:
+            summary.told += self._told.deliver(path)
+        except cdr.NotACdrError:
+            self._refuse(path, look, summary, folder.NotARecordingError(ORPHAN))
+            return
+        except OSError:
+            return  # gone or not readable now; looked at again
+        keeps = self._watching.delete or self._watching.done
+        if keeps and not cdr_files.grows(path):  # Asterisk writes on to its own
+            self._away(path, self._watching.done)
+        self._over[path] = look
 
     def _deliver(self, item: folder.Item) -> Receipt:
         """Delivers one recording; metadata that came after it are added to what is there."""
@@ -222,7 +241,7 @@ def _is_candidate(path: Path) -> bool:
 
 def _is_metadata(path: Path) -> bool:
     """Whether the file tells of a recording that is not there (else it would not be listed)."""
-    return path.suffix.lower() == ".json"
+    return path.suffix.lower() in {".json", ".xml"}
 
 
 def _is_call(path: Path) -> bool:

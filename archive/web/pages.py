@@ -18,6 +18,7 @@ from archive import permissions
 from archive.errors import ArchiveError
 from archive.model import Scope
 from archive.web import (
+    account,
     accounts,
     admin,
     assets,
@@ -34,6 +35,7 @@ from archive.web import (
     proof,
     quality,
     recording,
+    reviews,
     rules,
     search,
     searches,
@@ -56,12 +58,14 @@ BLUEPRINTS = (
     cases.pages,
     evidence.pages,
     holds.pages,
+    reviews.pages,
     notices.pages,
     expiry.pages,
     auditing.pages,
     proof.pages,
     admin.pages,
     accounts.pages,
+    account.pages,
     rules.pages,
     sources.pages,
 )
@@ -145,6 +149,7 @@ def _menu() -> tuple[tuple[str, str], ...]:
         ("cases.listing", desk.works_with_holds()),
         ("holds.listing", desk.works_with_holds()),
         ("quality.overview", Scope.QUALITY in scopes),
+        ("reviews.listing", Scope.REVIEW in scopes),
         ("expiry.calendar", Scope.EXPIRY in scopes),
         ("auditing.log", Scope.AUDIT in scopes),
         ("admin.overview", Scope.ADMIN in scopes),

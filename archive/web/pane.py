@@ -23,6 +23,7 @@ from archive.model import Actor, Direction, Kind, Purpose, Rendition, Scope
 from archive.web import desk
 from archive.web.desk import Listing
 from archive.web.kept import Kept
+from archive.web.show import duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,7 @@ class Pane:
     confirms: bool  # whether this person is the second one
     media: str  # "player", "pending", "undecodable", "unreadable", "lost", "email"
     channels: tuple[str, ...]
+    silenced: tuple[str, ...]  # stretches that nobody hears, as "1:05–1:20"
     opened: bool
     text: str | None
     formatted: bool
@@ -130,6 +132,9 @@ def build(
         confirms=asked is not None and asked.by != actor.id,
         media=_media(view),
         channels=_channels(view),
+        silenced=tuple(
+            f"{duration(start)}–{duration(end)}" for start, end in view.descriptor.masked
+        ),
         opened=opened,
         text=text,
         formatted=formatted,

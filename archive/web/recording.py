@@ -24,6 +24,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from archive.archive import Opened
 from archive.errors import ArchiveError, CaseRequired, NotFound, PurposeRequired
+from archive.formats import cards
 from archive.formats.identifiers import mask_hetu
 from archive.model import Purpose, Rendition
 from archive.web import desk, gate, pane
@@ -162,7 +163,7 @@ def email_frame(id: UUID) -> Response:
     purpose, case = pane.settled(g.actor, kept)
     try:
         mail = desk.archive_().email_view(g.actor, id, purpose=purpose, case=case)
-        html = mask_hetu(mail.html or "")
+        html = cards.mask(mask_hetu(mail.html or ""))
     except ArchiveError:
         html = ""
     response = Response(render_template("email_frame.html", html=html))

@@ -20,6 +20,7 @@ from flask_babel import get_locale
 from markupsafe import Markup
 
 from archive import retention
+from archive.formats import cards
 from archive.formats.identifiers import mask_hetu
 from archive.formats.sniffing import disguised
 from archive.search.understanding import Piece
@@ -165,8 +166,8 @@ def _groups(value: str) -> list[str]:
 
 
 def masked(text: Any) -> str:
-    """The text with every personal identity code masked."""
-    return mask_hetu("" if text is None else str(text))
+    """The text with every personal identity code and card number masked."""
+    return cards.mask(mask_hetu("" if text is None else str(text)))
 
 
 def envelope(given: Mapping[str, Any]) -> list[tuple[str, str]]:

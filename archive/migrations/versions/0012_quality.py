@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0012"
-down_revision = "0011"
+down_revision = "0011b"
 
 UP = """
 -- A scorecard as it was when calls were scored by it; a change makes a new row.
