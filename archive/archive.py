@@ -76,7 +76,7 @@ from archive.errors import (
 from archive.evidence import building, choosing, ending, exporting, packages
 from archive.evidence.choosing import Choice
 from archive.evidence.packages import Package
-from archive.formats import mail
+from archive.formats import mail, mbox
 from archive.keys import KeysDirectory
 from archive.model import (
     Actor,
@@ -100,6 +100,7 @@ from archive.vault import Description, Vault
 
 SOURCE_BYTES = 96 * 1024  # of an email's original, shown on a page
 OPENING_LIFE = timedelta(minutes=15)
+MOST_MAILS = 500  # in one mbox of a search
 SYSTEM = Actor(
     id="system",
     name="system",
@@ -1455,6 +1456,53 @@ class Archive:
         except (KeyDestroyed, KeyMissing):
             raise NotFound() from None
 
+    # -- mbox ------------------------------------------------------------------------
+
+    def case_mbox(self, actor: Actor, number: str, *, purpose: str | None) -> Iterator[bytes]:
+        """The emails of an open case that are the customer's own, as an mbox; each is an opening.
+
+        NotFound, CaseClosed, BadFields where there is none.
+        """
+        permissions.require_evidence(actor)
+        if purpose != Purpose.COMPLAINT.value:
+            raise PurposeRequired()
+        file = self.case_file(actor, number)
+        found = choosing.choices(file, customer_pattern=self.config.customer_pattern)
+        mails = [choice for choice in found if choice.view.kind is Kind.EMAIL]
+        with transaction(self.engine) as connection:
+            cases.require_open(connection, number)
+            rows = catalogue.get_many(connection, choosing.chosen(mails, None))
+        return self._mbox(actor, list(rows.values()), Purpose.COMPLAINT, number)
+
+    def find_mbox(
+        self, actor: Actor, query: Query, *, purpose: str | None, case: str | None = None
+    ) -> Iterator[bytes]:
+        """The emails that a search finds, as an mbox, for a stated purpose; each is an opening.
+
+        BadFields where there are more than MOST_MAILS or none; CaseRequired where the purpose is a
+        complaint and one of them is not of its case.
+        """
+        permissions.require(actor, Scope.OPEN)
+        page = self.find(actor, replace(query, kind=Kind.EMAIL), limit=MOST_MAILS)
+        if page.next is not None or not page.items:
+            expected = f"a search that finds 1 to {MOST_MAILS} emails"
+            raise BadFields(errors=[FieldError("q", expected)])
+        rows = [self._visible(actor, v.id, purpose=purpose, case=case) for v in page.items]
+        checked = {self._purpose(actor, row, purpose, case) for row in rows}
+        return self._mbox(actor, rows, checked.pop(), case)
+
+    def _mbox(
+        self, actor: Actor, rows: Sequence[Recording], purpose: Purpose, case: str | None
+    ) -> Iterator[bytes]:
+        with transaction(self.engine) as connection:
+            for row in rows:
+                detail = {"rendition": "mbox"}
+                self._note_opening(connection, actor, row, purpose, case, detail)
+        inside = sorted(rows, key=lambda r: (r.occurred_at, r.id))
+        return mbox.written(
+            (retention.local(row.occurred_at), self.vault.read_all(row)) for row in inside
+        )
+
     # -- evidence packages -----------------------------------------------------------
 
     def evidence_choices(self, actor: Actor, number: str) -> tuple[Choice, ...]:
@@ -1478,6 +1526,8 @@ class Archive:
         BadFields where none is left.
         """
         permissions.require_evidence(actor)
+        if masked_originals:
+            permissions.require(actor, Scope.UNMASKED)
         if language not in {"fi", "en"}:
             raise BadFields(errors=[FieldError("language", "fi or en")])
         taken = choosing.chosen(self.evidence_choices(actor, number), recordings)

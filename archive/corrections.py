@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from archive import catalogue, retention, seal
 from archive.db import transaction
 from archive.errors import CohortClosed, NotFound, OlderThanRetention
+from archive.evidence import ending
 from archive.model import Descriptor, Recording
 from archive.vault import Vault, envelope_key
 
@@ -116,7 +117,11 @@ def _move(
         # From here nobody is given what lets the silenced be heard; a crash leaves its objects
         # without a row, to be swept.
         gone = catalogue.describe_again(connection, recording.id, now=now) if renew else []
+        if renew:
+            ending.mark(connection, [recording.id], reason="silenced")
         changed = catalogue.get(connection, recording.id)
+    if renew:
+        ending.end_with(vault, engine, [recording.id], reason="silenced", now=now)
     if recording.envelope_key is not None:
         gone.append(recording.envelope_key)
     vault.store.delete(gone)

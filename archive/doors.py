@@ -143,6 +143,7 @@ INTERFACE = (
     ),
     *_doors(SEARCH, "", "api.list_recordings", "api.search"),
     *_doors(READ, RECORDING, "api.get_recording"),
+    *_doors("hand out emails", "", "api.mbox_of_search"),
     *_doors(OPEN, RECORDING, "api.content", "api.rendition", "api.make_opening",
             "api.recording_vcon"),
     *_doors(INGEST, RECORDING, "api.correct"),
@@ -155,7 +156,8 @@ INTERFACE = (
         "api.reopen",
     ),
     *_doors(CASES, RECORDING, "api.add_to_case"),
-    *_doors(EVIDENCE, CASE, "api.ask_evidence", "api.list_evidence", "api.case_vcon"),
+    *_doors(EVIDENCE, CASE, "api.ask_evidence", "api.list_evidence", "api.case_vcon",
+            "api.mbox_of_case"),
     *_doors(
         EVIDENCE, PACKAGE, "api.get_evidence", "api.remove_evidence", "api.evidence_content"
     ),

@@ -200,6 +200,11 @@ def require_holds(actor: Actor) -> None:
         raise Forbidden(verb="hold")
 
 
+def may_hand_out(actor: Actor) -> bool:
+    """Whether the actor finds emails and opens what it finds."""
+    return {Scope.SEARCH, Scope.OPEN} <= actor.scopes
+
+
 def may_make_evidence(actor: Actor) -> bool:
     """Whether the actor makes and saves evidence packages: opens recordings for complaint cases."""
     return {Scope.CASES, Scope.OPEN} <= actor.scopes and Purpose.COMPLAINT in actor.purposes
@@ -282,5 +287,6 @@ RIGHTS: dict[str, Callable[[Actor], bool]] = {
     "work with holds": may_know_holds,
     "data protection": is_dpo,
     "prove expiry": may_prove,
+    "hand out emails": may_hand_out,
     "make evidence packages": may_make_evidence,
 }

@@ -199,6 +199,7 @@ def _case(album: Album, page: Page, language: str) -> None:
     album.shot(page, f"{language}-case", full=True)
     for path, name in (
         (f"/cases/{case}/closing", "case-closing"),
+        (f"/cases/{case}/evidence", "case-evidence"),
         ("/cases", "cases"),
         ("/holds", "holds"),
         ("/reviews", "reviews"),

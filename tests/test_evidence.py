@@ -40,6 +40,7 @@ from archive.errors import (
 from archive.evidence import building, documents, ending, packages, verify
 from archive.evidence.ziplayout import Part, PiecesReader, stream, total_bytes
 from archive.formats import pdf
+from archive.model import Scope
 from archive.worker import WORKER_LOCK
 from tests.clock import Clock
 from tests.media import mail, wav
@@ -215,8 +216,24 @@ def test_what_a_sender_silenced_stays_silent_unless_it_is_asked_for(archive: Arc
     without = files(content(archive, made(archive)))
     assert [name for name in without if "/" in name] == ["playback/001.ogg"]
     assert wav(1.0, hz=(440, 660))[4000:8000] not in b"".join(without.values())
-    with_ = files(content(archive, made(archive, masked_originals=True)))
+    with pytest.raises(Forbidden):
+        archive.ask_evidence(HANDLER, CASE, masked_originals=True)
+    hears_all = replace(HANDLER, scopes=HANDLER.scopes | {Scope.UNMASKED})
+    whole = archive.ask_evidence(hears_all, CASE, masked_originals=True)
+    assert build(archive)
+    with_ = files(content(archive, whole))
     assert with_["originals/001-call.wav"] == wav(1.0, hz=(440, 660))
+
+
+def test_a_package_ends_when_other_stretches_are_to_be_silent(
+    archive: Archive, filled: list[UUID]
+) -> None:
+    id, waiting = made(archive), archive.ask_evidence(HANDLER, CASE)
+    archive.correct(READER, filled[0], {"masked": [[0.2, 0.6]]})
+    assert gone(archive, id) and gone(archive, waiting)
+    worker.until_idle(archive)
+    again = files(content(archive, made(archive)))
+    assert "originals/001-call.wav" not in again and "playback/001.ogg" in again
 
 
 # -- checking one ----------------------------------------------------------------------

@@ -98,6 +98,10 @@ def _paths() -> dict[str, Any]:
         f"{base}/cases/{{number}}/evidence/{{id}}/content": {
             "get": _content("The ZIP of a package that is ready", [*_case, _ID])
         },
+        f"{base}/recordings/mbox": {"post": _mbox_of_search()},
+        f"{base}/cases/{{number}}/mbox": {
+            "get": _mbox("The emails of a case as an mbox", _case, (400, 404, 409, 422))
+        },
         f"{base}/vcons": {"post": _post_vcon()},
         f"{recording}/vcon": {"get": _vcon("A recording as a signed vCon", [_ID])},
         f"{base}/cases/{{number}}/vcon": {"get": _vcon("A case as one signed vCon", _case)},
@@ -423,6 +427,25 @@ def _reopen_case() -> dict[str, Any]:
     return _operation(
         "Reopen a closed case", 200, "Case", [_path("number")], (404, 422)
     ) | _json_body(schema)
+
+
+def _mbox_of_search() -> dict[str, Any]:
+    summary = "The emails that a search finds as an mbox, at most 500"
+    return _mbox(summary, [], (400, 404, 422)) | _json_body(
+        {"type": "object", "description": "as of the search, without kind, limit and cursor"}
+    )
+
+
+def _mbox(
+    summary: str, parameters: list[dict[str, Any]], problems: tuple[int, ...]
+) -> dict[str, Any]:
+    headers = [
+        _header("X-Archive-Purpose", "why they are opened", schema=_enum(Purpose)),
+        _header("X-Archive-Case", "needed for purpose complaint"),
+    ]
+    operation = _operation(summary, 200, None, parameters + headers, problems)
+    operation["responses"]["200"]["content"] = {"application/mbox": {"schema": {"type": "string"}}}
+    return operation
 
 
 def _post_vcon() -> dict[str, Any]:

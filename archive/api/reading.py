@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from archive.api.ranges import respond
 from archive.archive import Archive
 from archive.erasure.asking import ErasureRequest
 from archive.errors import BadFields, FieldError
+from archive.formats import mbox
 
 _SEARCH = frozenset(
     [
@@ -47,6 +49,8 @@ def add_routes(api: Blueprint) -> None:
     """Routes under /recordings."""
     api.add_url_rule("/recordings", view_func=list_recordings)
     api.add_url_rule("/recordings/search", view_func=search, methods=["POST"])
+    api.add_url_rule("/recordings/mbox", view_func=mbox_of_search, methods=["POST"])
+    api.add_url_rule("/cases/<number>/mbox", view_func=mbox_of_case)
     api.add_url_rule("/recordings/<uuid:id>", view_func=get_recording)
     api.add_url_rule("/recordings/<uuid:id>/content", view_func=content)
     api.add_url_rule("/recordings/<uuid:id>/renditions/<name>", view_func=rendition)
@@ -87,6 +91,31 @@ def search() -> Response:
         **options,
     )
     return jsonify(shape.page(found))
+
+
+def mbox_of_search() -> Response:
+    """The emails that a search finds, as an mbox, for a stated purpose."""
+    query, _ = shape.query(_json(), _SEARCH - {"kind", "limit", "cursor", "facets", "total"})
+    purpose, case = _stated()
+    return _mbox(_archive().find_mbox(g.actor, query, purpose=purpose, case=case), "search")
+
+
+def mbox_of_case(number: str) -> Response:
+    """The emails of a case as an mbox, for its complaint."""
+    purpose, _ = _stated()
+    content = _archive().case_mbox(g.actor, number, purpose=purpose)
+    return _mbox(content, f"case-{number}")
+
+
+def _stated() -> tuple[str | None, str | None]:
+    return request.headers.get("X-Archive-Purpose"), request.headers.get("X-Archive-Case")
+
+
+def _mbox(content: Iterator[bytes], name: str) -> Response:
+    response = Response(content, mimetype=mbox.MEDIA_TYPE)
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}.mbox"'
+    response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    return response
 
 
 def get_recording(id: UUID) -> Response:

@@ -128,7 +128,7 @@ def _moment(at: datetime) -> str:
 def _duration(seconds: float | None) -> str:
     if seconds is None:
         return ""
-    minutes, rest = divmod(int(seconds), 60)
+    minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 

@@ -70,6 +70,19 @@ def end_with(
     return len(found)
 
 
+def mark(connection: Connection, recordings: Iterable[UUID], *, reason: str) -> None:
+    """From the transaction's end nobody is given a package with any of these recordings.
+
+    `end_with` is to follow; where a crash comes between, `packages.tidy` ends them.
+    """
+    connection.execute(
+        text("""update evidence set state = 'ending', reason = :reason, claimed_by = null
+            where id in (select evidence_id from evidence_recording
+                where recording_id = any(:ids))"""),
+        {"ids": list(recordings), "reason": reason},
+    )
+
+
 def with_any(connection: Connection, recordings: Iterable[UUID]) -> list[UUID]:
     """Packages with any of these recordings in them."""
     rows = connection.execute(

@@ -8,10 +8,11 @@ from flask import Blueprint, Response, abort, flash, g, redirect, render_templat
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
+from archive import permissions
 from archive.errors import BadFields, BadRequest, CaseClosed
 from archive.evidence import choosing
 from archive.evidence.packages import Package
-from archive.model import Purpose
+from archive.model import Purpose, Scope
 from archive.web import desk, show
 
 pages = Blueprint("evidence", __name__)
@@ -31,6 +32,7 @@ def listing(number: str) -> str:
         working=[package for package in found if package.state in {"waiting", "building"}],
         names=archive.names(package.asked_by for package in found),
         days=archive.config.evidence_days,
+        may_unmask=permissions.may(g.actor, Scope.UNMASKED),
     )
 
 

@@ -156,7 +156,14 @@ def _look_at_everything(
     page.goto(handler.url + "/cases")
     case = page.locator("main table a").first.get_attribute("href")
     inspector.visit(
-        page, "/cases", f"{case}", f"{case}/find", f"{case}/closing", "/holds", "/notices"
+        page,
+        "/cases",
+        f"{case}",
+        f"{case}/find",
+        f"{case}/closing",
+        f"{case}/evidence",
+        "/holds",
+        "/notices",
     )
 
     for name, paths in (
