@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from archive import retention
 from archive.answers import View
+from archive.formats import cards
 from archive.formats.identifiers import mask_hetu
 
 MOST_ROWS = 5_000
@@ -33,7 +34,7 @@ def lines(views: Iterable[View], headings: Sequence[str] = COLUMNS) -> Iterator[
 
 def safe(cell: object) -> str:
     """A cell's text in one line, without identity codes, that no spreadsheet runs."""
-    text = mask_hetu("" if cell is None else str(cell)).replace("\0", " ")
+    text = cards.mask(mask_hetu("" if cell is None else str(cell))).replace("\0", " ")
     text = " ".join(text.encode("utf-8", "replace").decode().split())
     return f"'{text}" if text.startswith(_FORMULA) else text
 

@@ -18,7 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from archive.assembly import Assembly, assemble
+from archive.alertchannels import channels_of
+from archive.assembly import Assembly, assemble, utc_now
 from archive.config import Config
 from archive.db import migrate
 from archive.embedded import Parts
@@ -45,6 +46,7 @@ class Supervisor:
             SmtpSettings.of(self._config)
         if self._config.imap_accounts:
             imap_accounts.accounts(self._config)
+        channels_of(self._config, now=utc_now)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._asked_to_stop)
         with Parts(

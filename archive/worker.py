@@ -110,7 +110,7 @@ class Worker:
         self._start("night", lambda: self._loop(self._night_once, idle_s=30.0))
         self._start("notices", lambda: self._loop(self._notices_once, idle_s=30.0))
         self._start("evidence", lambda: self._loop(self._evidence_once, idle_s=1.0))
-        self._start("alerts", lambda: self._loop(self._alerts_once, idle_s=30.0))
+        self._start("alerts", lambda: self._loop(self._alerts_once, idle_s=60.0))
         self._start("root", lambda: self._loop(self._root_once, idle_s=60.0))
         if self._archive.config.backup_dir or self._archive.config.backup_url:
             self._start("backup", lambda: self._loop(self._backup_once, idle_s=60.0))
@@ -241,6 +241,7 @@ class Worker:
             openings.forget(connection, before=now - timedelta(days=1))
         archive.settle_holds()
         archive.forget_cases()
+        archive.forget_subjects()
         archive.tidy_evidence()
         if last is not None and last >= last_nightly(now):
             return False

@@ -201,6 +201,7 @@ def _case(album: Album, page: Page, language: str) -> None:
         (f"/cases/{case}/closing", "case-closing"),
         ("/cases", "cases"),
         ("/holds", "holds"),
+        ("/reviews", "reviews"),
         ("/notices", "notices"),
         ("/expiry", "expiry-complaints"),
     ):

@@ -17,6 +17,8 @@ import archive
 from archive.cli import cli
 from archive.config import Config
 from archive.embedded import postgres, seaweedfs
+from archive.errors import BadSetting
+from archive.sources.smtp_settings import SmtpSettings
 from archive.storage.address import place_of
 
 TOP = Path(__file__).parent.parent
@@ -268,3 +270,31 @@ def test_what_is_mounted_and_copied_is_there(services: dict[str, dict[str, Any]]
 
 def _mounts(service: dict[str, Any], volume: str) -> bool:
     return any(str(each).startswith(volume + ":") for each in service.get("volumes", []))
+
+
+def test_mail_comes_and_is_fetched_only_where_it_is_asked_for(
+    compose: dict[str, Any], services: dict[str, dict[str, Any]], secrets: Path
+) -> None:
+    text = (TOP / "docker-compose.mail.yml").read_text(encoding="utf-8")
+    mail = dict(yaml.safe_load(text))["services"]
+    assert set(mail) == {"receive-mail", "fetch-mail"}
+    for name, service in mail.items():
+        assert service["profiles"] and service["extends"]["service"] == "worker"
+        assert isinstance(cli.commands[service["command"][0]], click.Command)
+        assert {"back", "outside"} == set(service["networks"]) <= set(compose["networks"])
+        assert set(service.get("secrets", [])) <= set(compose["secrets"])
+        assert bool(service.get("ports")) == (name == "receive-mail")
+    given = services["worker"]["environment"] | mail["receive-mail"]["environment"]
+    filled = {name: _filled(str(value), secrets) for name, value in given.items()}
+    config = Config.from_env(filled)
+    with pytest.raises(BadSetting):  # nobody may deliver until it is said who
+        SmtpSettings.of(config)
+    given = services["worker"]["environment"] | mail["fetch-mail"]["environment"]
+    filled = {name: _filled(str(value), secrets) for name, value in given.items()}
+    assert Config.from_env(filled).eu_hosts == ("postgres", "seaweedfs")
+
+
+def _filled(value: str, secrets: Path) -> str:
+    """A setting as compose passes it on where no variable is set."""
+    value = re.sub(r"\$\{\w+-\}", "", value).replace("${SITE_ADDRESS:?}", "archive.example.org")
+    return value.replace("/run/secrets", str(secrets))

@@ -22,6 +22,7 @@ from archive import retention
 from archive.evidence import verify
 from archive.evidence.contents import Story
 from archive.evidence.ziplayout import Part
+from archive.formats import cards
 from archive.formats.identifiers import mask_hetu
 
 HERE = Path(__file__).parent
@@ -135,7 +136,7 @@ def _duration(seconds: float | None) -> str:
 def _masked(text: object) -> str:
     """Without personal identity codes, and without what no page can hold."""
     plain = "".join(c for c in str(text or "") if c >= " " or c in "\n\t")
-    return mask_hetu(plain.encode("utf-8", "replace").decode())
+    return cards.mask(mask_hetu(plain.encode("utf-8", "replace").decode()))
 
 
 def _cut(text: str, most: int) -> str:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from archive.formats import cards
 from archive.formats.identifiers import mask_hetu
 from archive.model import Query
 from archive.search.alike import neighbourhood
@@ -80,7 +81,7 @@ def excerpt(text: str, find: Marker, *, chars: int = EXCERPT_CHARS, whole: bool 
 
     Personal identity codes are masked before anything is cut. `whole`: all of the text.
     """
-    shown = mask_hetu(" ".join(text[: 2 * READ_CHARS].split()))
+    shown = cards.mask(mask_hetu(" ".join(text[: 2 * READ_CHARS].split())))
     places = find(shown)
     if not places:
         return ()

@@ -157,13 +157,11 @@ def ingest(
     told = CdrFiles(archive, actor, options.source)
     for path in files(paths):
         try:
-            if _is_vcon(path, options):
-                _take_vcon(archive, actor, path, options, summary)
-                progress(path)
-                continue
             if cdr_files.is_cdr(path):
                 summary.told += told.deliver(path)
-                progress(path)
+                continue
+            if _is_vcon(path, options):
+                _take_vcon(archive, actor, path, options, summary)
                 continue
             for item in items(path, options, now=archive.now()):
                 receipt = deliver(archive, actor, item)

@@ -110,6 +110,10 @@ def test_a_card_number_raises_a_review_and_stands_in_no_index_log_or_page(
         for path in (f"/recordings/{mail}", f"/recordings/{call}", "/reviews"):
             visitor.get(path)
             assert "1111" not in visitor.page
+    complaints.get("/search")
+    complaints.submit("/search", q="Maksoin")
+    assert "Kortti *" in complaints.page
+    assert "1111" not in complaints.page
     for words in (CARD, CARD.replace(" ", ""), "1111"):
         found = machine.post("/api/v1/recordings/search", {"q": words}).get_json()["items"]
         assert found == []
