@@ -195,7 +195,6 @@ VERBS = {
     "put-scorecard": _("Changed a scorecard"),
     "record-verification": _("Recorded the outcome of a verification"),
     "undo-verification": _("Took a verification back"),
-    "refused": _("Was refused"),
     "change-case": _("Changed a case"),
     "hand-over-case": _("Handed a case over"),
     "close-case-request": _("Asked for closing a case"),
@@ -208,8 +207,6 @@ VERBS = {
     "hold-review": _("Moved the review of a hold"),
     "hold-hand-over": _("Handed a hold over"),
     "retention-applied": _("Applied the rules of retention"),
-    "change-rights": _("Changed a user's rights"),
-    "mail-address": _("Changed where notices are mailed to"),
 }
 REVIEWS = {
     "card-number": _("holds a card number"),
