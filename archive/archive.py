@@ -11,6 +11,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -35,7 +36,9 @@ from archive import (
     reviews,
     seal,
     sourcebook,
+    subjects,
     supplements,
+    unusual,
 )
 from archive import excerpts as excerpting
 from archive.answers import CaseEntry, CaseFile, Leg, MailView, Opened, Page, Receipt, View
@@ -349,10 +352,12 @@ class Archive:
         """
         permissions.require(actor, Scope.READ)
         recording = self._visible(actor, id, purpose=purpose, case=case)
+        detail = self.of_whom([recording])
         with transaction(self.engine) as connection:
             audit.append(
-                connection, at=self.now(), actor=actor, verb="read", recording_id=recording.id
-            )
+                connection, at=self.now(), actor=actor, verb="read", recording_id=recording.id,
+                detail=detail,
+            )  # fmt: skip
             others = catalogue.get_many(connection, legs.beside(connection, id))
         related = [one for one in others.values() if self._sees(actor, one)]
         return replace(
@@ -433,15 +438,11 @@ class Archive:
         marked = self.index.marker(understood.query) if excerpts and query.q else None
         shown, read = self._excerpts(actor, recordings, views, marked, purpose, case)
         mending.note_damage(self.engine, lacking)
+        detail = {"fields": _asked(query), "found": len(recordings)}
+        detail |= self.of_whom(recordings, subjects.of_query(query))
         with transaction(self.engine) as connection:
             rebuilding = mending.lacking(connection, from_=live.from_, to=live.to)
-            audit.append(
-                connection,
-                at=self.now(),
-                actor=actor,
-                verb="search",
-                detail={"fields": _asked(query), "found": len(recordings)},
-            )
+            audit.append(connection, at=self.now(), actor=actor, verb="search", detail=detail)
             excerpting.note(
                 connection, read, at=self.now(), actor=actor, purpose=purpose, case=case
             )
@@ -517,8 +518,9 @@ class Archive:
         after = self._open_cursor(cursor, query) if cursor else None
         with transaction(self.engine) as connection:
             found = self._browsed(connection, actor, narrowed, after=after, most=limit + 1)
-            audit.append(connection, at=self.now(), actor=actor, verb="browse")
-        shown, more = found[:limit], len(found) > limit
+            shown, more = found[:limit], len(found) > limit
+            detail = self.of_whom(shown)
+            audit.append(connection, at=self.now(), actor=actor, verb="browse", detail=detail)
         following = (shown[-1].occurred_at, shown[-1].id) if more else None
         return Page(
             items=self._views(actor, shown),
@@ -573,12 +575,78 @@ class Archive:
         detail = {
             name.rstrip("_"): str(value)
             for name, value in asdict(asked).items()
-            if value is not None
+            if value is not None and name != "subjects"
         }
         with transaction(self.engine) as connection:
             found = audit.entries(connection, asked, before=before, limit=limit)
             audit.append(connection, at=self.now(), actor=actor, verb="read-audit", detail=detail)
         return found
+
+    def who_met(
+        self,
+        actor: Actor,
+        identifiers: Iterable[subjects.Identifier],
+        asked: audit.Asked | None = None,
+        *,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[audit.Entry]:
+        """Entries about anything of a customer, newest first: searches, readings, openings.
+
+        For GDPR 15 and 33; also of recordings that are gone. `identifiers` as by
+        `subjects.typed`; BadFields without any. Asking is an entry about that customer too.
+        """
+        permissions.require(actor, Scope.AUDIT)
+        wanted = set(identifiers)
+        if not wanted:
+            raise BadFields(errors=[FieldError("customer", "a whole number or address")])
+        carried = tuple(subjects.everywhere(self.keys, wanted))
+        own = {"of": "customer", "subjects": subjects.digests(self.keys, self.now(), wanted)}
+        with transaction(self.engine) as connection:
+            found = audit.entries(
+                connection, replace(asked or audit.Asked(), subjects=carried),
+                before=before, limit=limit,
+            )  # fmt: skip
+            audit.append(connection, at=self.now(), actor=actor, verb="read-audit", detail=own)
+        return found
+
+    def unusual(self, actor: Actor) -> list[unusual.Finding]:
+        """What stands out in who opened what, for those who read the log to look at."""
+        permissions.require(actor, Scope.AUDIT)
+        with reading(self.engine) as connection:
+            return unusual.findings(connection, now=self.now())
+
+    def review_unusual(self, actor: Actor, key: str) -> None:
+        """Notes that somebody looked at it. NotFound unless it stands out; not one's own."""
+        permissions.require(actor, Scope.AUDIT)
+        with transaction(self.engine) as connection:
+            there = [f for f in unusual.findings(connection, now=self.now()) if f.key == key]
+            if not there:
+                raise NotFound()
+            if there[0].actor_id == actor.id:
+                raise Forbidden(verb="review what one did oneself")
+            audit.append(
+                connection, at=self.now(), actor=actor, verb=unusual.REVIEWED, detail={"of": key}
+            )
+
+    def forget_subjects(self) -> list[str]:
+        """Destroys the keys by which it could be asked who met somebody, too long ago."""
+        return subjects.forget(self.keys, self.now())
+
+    def of_whom(
+        self, recordings: Iterable[Recording], also: Iterable[subjects.Identifier] = ()
+    ) -> dict[str, Any]:
+        """What an entry says of whom it is: keyed digests, nothing that names anybody."""
+        found = set(also)
+        for recording in recordings:
+            with suppress(KeyDestroyed, KeyMissing):
+                key = self.vault.data_key(recording)
+                descriptor = self.vault.descriptor(recording, key=key)
+                email = recording.kind is Kind.EMAIL
+                described = self.vault.description(recording, key=key) if email else None
+                found |= subjects.of_recording(descriptor, described.mail if described else None)
+        made = subjects.digests(self.keys, self.now(), found)
+        return {"subjects": made} if made else {}
 
     def _search(
         self,
@@ -751,7 +819,9 @@ class Archive:
         part = self._part(recording, rendition)
         opened = self._opened(recording, part, rendition)
         with transaction(self.engine) as connection:
-            self._note_opening(connection, actor, id, checked, case, {"rendition": rendition})
+            self._note_opening(
+                connection, actor, recording, checked, case, {"rendition": rendition}
+            )
         return opened
 
     def make_opening(
@@ -781,7 +851,7 @@ class Archive:
                 case=case,
             )
             detail = {"rendition": rendition, "opening": True}
-            self._note_opening(connection, actor, id, checked, case, detail)
+            self._note_opening(connection, actor, recording, checked, case, detail)
         return token, until
 
     def _require_hearing(self, actor: Actor, recording: Recording, rendition: str) -> None:
@@ -839,7 +909,7 @@ class Archive:
         recording = self._visible(actor, id, purpose=purpose, case=case)
         checked = self._purpose(actor, recording, purpose, case)
         with transaction(self.engine) as connection:
-            self._note_opening(connection, actor, id, checked, case, {"rendition": "page"})
+            self._note_opening(connection, actor, recording, checked, case, {"rendition": "page"})
         view = self._views(actor, [recording])[0]
         description = view.description or Description()
         html = mail.safe_html(description.html) if description.html else None
@@ -884,7 +954,7 @@ class Archive:
         self,
         connection: Connection,
         actor: Actor,
-        id: UUID,
+        recording: Recording,
         purpose: Purpose,
         case: str | None,
         detail: Mapping[str, Any],
@@ -895,10 +965,10 @@ class Archive:
             at=self.now(),
             actor=actor,
             verb="open",
-            recording_id=id,
+            recording_id=recording.id,
             purpose=purpose.value,
             case=case,
-            detail=detail,
+            detail={**detail, **self.of_whom([recording])},
         )
 
     def _case_covers(self, recording: Recording, case: str | None) -> bool:
@@ -1179,7 +1249,10 @@ class Archive:
             }
             notes = cases.notes(self.vault, connection, number, seen)
             gone = cases.gone(connection, number)
-            audit.append(connection, at=self.now(), actor=actor, verb="read-case", case=number)
+            audit.append(
+                connection, at=self.now(), actor=actor, verb="read-case", case=number,
+                detail=self.of_whom(seen.values()),
+            )  # fmt: skip
         views = self._views(actor, sorted(seen.values(), key=lambda r: (r.occurred_at, r.id)))
         return CaseFile(
             case=found,
@@ -1351,7 +1424,7 @@ class Archive:
         recording = self._visible(actor, id, purpose=purpose, case=case)
         checked = self._purpose(actor, recording, purpose, case)
         with transaction(self.engine) as connection:
-            self._note_opening(connection, actor, id, checked, case, {"rendition": "vcon"})
+            self._note_opening(connection, actor, recording, checked, case, {"rendition": "vcon"})
         return self._vcon(id, [recording], subject=None)
 
     def case_vcon(self, actor: Actor, number: str, *, purpose: str | None) -> bytes:
@@ -1367,9 +1440,9 @@ class Archive:
         with transaction(self.engine) as connection:
             cases.require_open(connection, number)
             rows = catalogue.get_many(connection, choosing.chosen(found, None))
-            for id in rows:
+            for row in rows.values():
                 detail = {"rendition": "vcon"}
-                self._note_opening(connection, actor, id, Purpose.COMPLAINT, number, detail)
+                self._note_opening(connection, actor, row, Purpose.COMPLAINT, number, detail)
         inside = sorted(rows.values(), key=lambda r: (r.occurred_at, r.id))
         about = file.case.about
         return self._vcon(uuid4(), inside, subject=about.subject if about else None)

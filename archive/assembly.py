@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Engine
 
+from archive.accounts import commitment
 from archive.archive import Archive
 from archive.auth import People
 from archive.backups import bucketpath, destinations
@@ -97,6 +98,8 @@ def assemble(config: Config, *, pool_size: int = 10, restoring: bool = False) ->
         now=utc_now,
         pepper=lambda: keys.ensure("installation/pages"),
         group_days=config.group_days,
+        factor_groups=config.second_factor_groups,
+        commitment=commitment.VERSION,
     )
 
     def pepper() -> bytes:

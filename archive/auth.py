@@ -7,11 +7,7 @@ where, only digests under an installation key.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import re
 import secrets
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,53 +15,67 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import IntegrityError
 
 from archive import audit, permissions
+from archive.accounts import names, passwords
+from archive.accounts.attempts import ATTEMPT_WINDOW, Attempts
+from archive.accounts.names import digest
+from archive.accounts.passwords import NO_PASSWORD, Passwords
+from archive.accounts.second import SecondFactors
+from archive.accounts.tokens import Token, Tokens
 from archive.archive import SYSTEM
 from archive.casework import outgoing
 from archive.db import database_errors, transaction
 from archive.errors import (
     BadCredentials,
     BadFields,
+    BadRequest,
     BadSetting,
     FieldError,
     Forbidden,
     NameTaken,
     NotFound,
-    Saturated,
-    TooManyAttempts,
 )
-from archive.model import Actor, Purpose, Scope
+from archive.model import Actor, Purpose
 
 IDLE = timedelta(minutes=30)
 LONGEST = timedelta(hours=10)
 ONE_TIME_LIFE = timedelta(minutes=30)
-ATTEMPT_WINDOW = timedelta(minutes=15)
-ATTEMPTS_BY_NAME = 5
-ATTEMPTS_BY_ADDRESS = 30
+PROOF_LIFE = timedelta(minutes=10)  # how long a password or code counts for what is grave
+LACKS_CODE, LACKS_COMMITMENT, LACKS_FACTOR = "code", "commitment", "factor"
 SEEN_STEP = timedelta(seconds=30)  # how exactly the last use of a session is known
-TOKEN_CACHE = timedelta(seconds=5)  # how long a revoked token may still work in a process
-TOKENS_CACHED = 512
-SHORTEST_PASSWORD, LONGEST_PASSWORD = 12, 256
-HASHING_AT_ONCE = 2  # argon2id takes 64 MiB each
-HASHING_WAIT_S = 5.0
-NO_PASSWORD = ""  # stored of a user who has not chosen one
-TOKEN_PREFIX = "ca_"  # noqa: S105 - what a token begins with, so that scanners know one
 
+# Who it is that tries is not known.
+STRANGER = Actor(id="stranger", name="", kind="stranger", group=None, scopes=frozenset())
 _SESSION_COLUMNS = 'p.id, p.name, p."group", p.lines, p.companies'
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A person who is logged in. `csrf` must come back with every form; `language` if chosen."""
+    """A person who is logged in. `csrf` must come back with every form; `language` if chosen.
+
+    `lacks` is what must come before anything else: LACKS_CODE (then nobody is logged in so far),
+    LACKS_COMMITMENT, LACKS_FACTOR, or nothing. `proved_at`: when who it is was last proved.
+    """
 
     actor: Actor
     csrf: str
     language: str | None
+    lacks: str = ""
+    proved_at: datetime | None = None
+    has_factor: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSession:
+    """One of a person's sessions, as it is listed."""
+
+    id: UUID
+    created_at: datetime
+    seen_at: datetime
+    this: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,26 +91,12 @@ class Person:
     disabled_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
-    """One machine token, as an administrator sees it: never the token itself."""
-
-    id: UUID
-    name: str
-    scopes: tuple[str, ...]
-    source: str | None
-    lines: tuple[str, ...] | None
-    purposes: tuple[str, ...]
-    created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
-
-
 class People:
     """The people and machines that may ask. Thread-safe; one a process.
 
     `pepper` gives the key under which names and addresses of attempts are digested, `group_days`
-    how far back people of a group see.
+    how far back people of a group see. People of `factor_groups` must have a second factor, and
+    everybody accepts the version `commitment` of the commitment first (None: there is none).
     """
 
     def __init__(
@@ -110,17 +106,23 @@ class People:
         now: Callable[[], datetime],
         pepper: Callable[[], bytes],
         group_days: Iterable[tuple[str, int]] = (),
+        factor_groups: Iterable[str] = (),
+        commitment: str | None = None,
     ) -> None:
-        self._group_days = dict(group_days)
+        self._group_days, self._factor_groups = dict(group_days), frozenset(factor_groups)
         for name in self._group_days.keys() - permissions.GROUPS.keys():
             raise BadSetting(name="ARCHIVE_GROUP_DAYS", reason=f"there is no group {name}")
+        for name in self._factor_groups - permissions.GROUPS.keys():
+            raise BadSetting(
+                name="ARCHIVE_SECOND_FACTOR_GROUPS", reason=f"there is no group {name}"
+            )
+        self.commitment = commitment
+        self._second = SecondFactors(now=now, key=pepper)
         self._engine = engine
         self._now = now
-        self._pepper = pepper
-        self._hasher = PasswordHasher()
-        self._hashing = threading.BoundedSemaphore(HASHING_AT_ONCE)
-        self._nobody = self._hasher.hash(secrets.token_urlsafe(16))
-        self._tokens: dict[bytes, tuple[datetime, Actor]] = {}
+        self._passwords = Passwords()
+        self._attempts = Attempts(engine, now=now, pepper=pepper)
+        self._tokens = Tokens(engine, now=now)
         self._swept_at: datetime | None = None
 
     # -- people ----------------------------------------------------------------------
@@ -139,9 +141,9 @@ class People:
 
         BadFields names what does not do: name, group, password. NameTaken.
         """
-        errors = _name_errors(name)
+        errors = names.name_errors(name)
         if password is not None:
-            errors += _password_errors(password, name)
+            errors += passwords.errors(password, name)
         if group not in permissions.GROUPS:
             errors.append(FieldError("group", "one of " + ", ".join(permissions.GROUPS)))
         if errors:
@@ -151,9 +153,9 @@ class People:
             "id": id,
             "name": name,
             "group": group,
-            "hash": self._hash(password) if password is not None else NO_PASSWORD,
-            "lines": _sorted(lines),
-            "companies": _sorted(companies),
+            "hash": self._passwords.hash(password) if password is not None else NO_PASSWORD,
+            "lines": names.unique(lines),
+            "companies": names.unique(companies),
             "now": self._now(),
         }
         try:
@@ -191,12 +193,12 @@ class People:
         """
         stored = self._stored_password(actor.id)
         if stored != NO_PASSWORD:
-            self._count_attempt(actor.name, address)
-            if not self._verify(stored, old):
+            self._attempts.count(actor.name, address)
+            if not self._passwords.verify(stored, old):
                 raise BadCredentials()
-        if errors := _password_errors(new, actor.name):
+        if errors := passwords.errors(new, actor.name):
             raise BadFields(errors=errors)
-        hashed = self._hash(new)
+        hashed = self._passwords.hash(new)
         with transaction(self._engine) as connection:
             connection.execute(
                 text("update person set password_hash = :hash where id = :id"),
@@ -207,7 +209,7 @@ class People:
                     where person_id = :id and token_digest <> :this"""),
                 {"id": UUID(actor.id), "this": actor.session},
             )
-            self._forget_attempts(connection, actor.name)
+            self._attempts.forget(connection, actor.name)
             self._note(connection, actor, "choose-password", {})
 
     def _stored_password(self, id: str) -> str:
@@ -227,7 +229,10 @@ class People:
             return [
                 Person(
                     **dict(row)
-                    | {"lines": _tuple(row["lines"]), "companies": _tuple(row["companies"])}
+                    | {
+                        "lines": names.listed(row["lines"]),
+                        "companies": names.listed(row["companies"]),
+                    }
                 )
                 for row in rows
             ]
@@ -250,18 +255,21 @@ class People:
         if group not in permissions.GROUPS:
             expected = "one of " + ", ".join(permissions.GROUPS)
             raise BadFields(errors=[FieldError("group", expected)])
-        row = {"id": id, "group": group, "lines": _sorted(lines), "companies": _sorted(companies)}
+        given = {
+            "group": group,
+            "lines": names.unique(lines),
+            "companies": names.unique(companies),
+        }
         with transaction(self._engine) as connection:
             changed = connection.execute(
                 text("""update person set "group" = :group, lines = :lines, companies = :companies
                     where id = :id and disabled_at is null"""),
-                row,
+                given | {"id": id},
             ).rowcount
             if not changed:
                 raise NotFound()
             connection.execute(text("delete from session where person_id = :id"), {"id": id})
-            detail = {"person": str(id), **{name: row[name] for name in row if name != "id"}}
-            self._note(connection, by, "change-rights", detail)
+            self._note(connection, by, "change-rights", {"person": str(id)} | given)
 
     def mail_to(self, id: UUID, address: str | None, *, by: Actor = SYSTEM) -> None:
         """Where the person's notices are mailed to; None: nowhere. BadFields, NotFound."""
@@ -307,22 +315,28 @@ class People:
         BadCredentials for a wrong name as for a wrong password, after the same work;
         TooManyAttempts past the limits, whether the name exists or not.
         """
-        self._count_attempt(name, address)
+        self._attempts.count(name, address)
         with self._reading() as connection:
             row = connection.execute(
                 text(f"""select {_SESSION_COLUMNS}, p.password_hash from person p
                     where lower(p.name) = lower(:name) and p.disabled_at is null"""),  # noqa: S608
-                {"name": _storable(name)},
+                {"name": names.storable(name)},
             ).first()
         stored = row.password_hash if row else NO_PASSWORD
-        known = self._verify(stored, password)
+        known = self._passwords.verify(stored, password)
         if row is None or not known:
+            self._refused("password", str(row.id) if row else None)
             raise BadCredentials()
-        if self._hasher.check_needs_rehash(stored):
+        if self._passwords.is_dated(stored):
             self._rehash(row.id, password)
         with transaction(self._engine) as connection:
-            self._forget_attempts(connection, name)
+            self._attempts.forget(connection, name)
             return self._begin(connection, row)
+
+    def _refused(self, what: str, person: str | None) -> None:
+        """An entry of a failure: whose, if there is such a person; never what was typed."""
+        with transaction(self._engine) as connection:
+            self._note(connection, STRANGER, "refuse-log-in", {"by": what, "person": person})
 
     def one_time_link(self, name: str) -> str:
         """A token that logs the user in once within 30 minutes; its page is /once/<token>."""
@@ -349,9 +363,10 @@ class People:
                     returning {_SESSION_COLUMNS}"""),  # noqa: S608
                 {"digest": digest(token), "now": self._now()},
             ).first()
-            if row is None:
-                raise BadCredentials()
-            return self._begin(connection, row)[0]
+            if row is not None:
+                return self._begin(connection, row)[0]
+        self._refused("link", None)
+        raise BadCredentials()
 
     def logout(self, token: str) -> None:
         """Ends the session, and with it everything that was kept for it."""
@@ -369,8 +384,10 @@ class People:
         key = digest(token)
         with self._reading() as connection:
             row = connection.execute(
-                text(f"""select {_SESSION_COLUMNS}, s.csrf, s.language, s.seen_at
+                text(f"""select {_SESSION_COLUMNS}, s.csrf, s.language, s.seen_at, s.code_due,
+                        s.proved_at, p.agreed_to, f.confirmed_at is not null as has_factor
                     from session s join person p on p.id = s.person_id
+                    left join second_factor f on f.person_id = p.id
                     where s.token_digest = :digest and s.seen_at > :idle
                       and s.created_at > :oldest and p.disabled_at is null"""),  # noqa: S608
                 {"digest": key, "idle": now - IDLE, "oldest": now - LONGEST},
@@ -382,12 +399,191 @@ class People:
                     text("update session set seen_at = :now where token_digest = :digest"),
                     {"now": now, "digest": key},
                 )
-        return Session(self._person_actor(row, key), row.csrf, row.language)
+        return Session(
+            self._person_actor(row, key),
+            row.csrf,
+            row.language,
+            lacks=self._lacks(row),
+            proved_at=row.proved_at,
+            has_factor=row.has_factor,
+        )
+
+    def _lacks(self, row: Any) -> str:
+        if row.code_due:
+            return LACKS_CODE
+        if self.commitment is not None and row.agreed_to != self.commitment:
+            return LACKS_COMMITMENT
+        if row.group in self._factor_groups and not row.has_factor:
+            return LACKS_FACTOR
+        return ""
 
     def actor_of_session(self, token: str) -> Actor | None:
-        """Whose session it is; see `session`."""
+        """Whose session it is; nobody's while the code of the second factor lacks."""
         found = self.session(token)
-        return found.actor if found else None
+        return found.actor if found and found.lacks != LACKS_CODE else None
+
+    def sessions_of(self, id: UUID, *, this: bytes = b"") -> list[OpenSession]:
+        """The person's sessions that still work, the newest first; `this` is the asker's own."""
+        now = self._now()
+        with self._reading() as connection:
+            rows = connection.execute(
+                text("""select id, created_at, seen_at, token_digest from session
+                    where person_id = :id and seen_at > :idle and created_at > :oldest
+                    order by created_at desc"""),
+                {"id": id, "idle": now - IDLE, "oldest": now - LONGEST},
+            )
+            return [
+                OpenSession(
+                    id=row.id,
+                    created_at=row.created_at,
+                    seen_at=row.seen_at,
+                    this=bytes(row.token_digest) == this,
+                )
+                for row in rows
+            ]
+
+    def end_session(self, person: UUID, session: UUID, *, by: Actor) -> None:
+        """Ends one session of the person's at once. NotFound where it is not theirs."""
+        with transaction(self._engine) as connection:
+            ended = connection.execute(
+                text("delete from session where id = :id and person_id = :person"),
+                {"id": session, "person": person},
+            ).rowcount
+            if not ended:
+                raise NotFound()
+            self._note(connection, by, "end-session", {"person": str(person)})
+
+    def end_sessions(self, person: UUID, *, by: Actor) -> int:
+        """Ends every session of the person's but the one that asks; how many."""
+        with transaction(self._engine) as connection:
+            ended = connection.execute(
+                text("delete from session where person_id = :person and token_digest <> :this"),
+                {"person": person, "this": by.session},
+            ).rowcount
+            self._note(connection, by, "end-sessions", {"person": str(person), "ended": ended})
+        return int(ended)
+
+    # -- the second factor, and proving again who one is -----------------------------
+
+    def give_code(self, token: str, code: str, address: str) -> str:
+        """The new token of a session whose code was lacking. BadCredentials, TooManyAttempts."""
+        found = self.session(token)
+        if found is None or found.lacks != LACKS_CODE:
+            raise BadCredentials()
+        person, fresh = UUID(found.actor.id), secrets.token_urlsafe(32)
+        self._attempts.count(f"code/{person}", address)
+        with transaction(self._engine) as connection:
+            known = self._second.check(connection, person, code)
+        if not known:
+            self._refused("code", found.actor.id)
+            raise BadCredentials()
+        with transaction(self._engine) as connection:
+            # Another token from here on: who knew the half-way one has nothing.
+            connection.execute(
+                text("""update session set token_digest = :fresh, csrf = :csrf, code_due = false,
+                        proved_at = :now where token_digest = :old"""),
+                {
+                    "fresh": digest(fresh),
+                    "csrf": secrets.token_urlsafe(24),
+                    "now": self._now(),
+                    "old": digest(token),
+                },
+            )
+            self._attempts.forget(connection, f"code/{person}")
+            self._note(connection, found.actor, "give-code", {})
+        return fresh
+
+    def prove(self, actor: Actor, given: str, address: str) -> None:
+        """Proves again who it is, by password or code, for ten minutes of this session.
+
+        BadCredentials, TooManyAttempts.
+        """
+        person = UUID(actor.id)
+        self._attempts.count(f"proof/{person}", address)
+        by_password = self._passwords.verify(self._stored_password(actor.id), given)
+        with transaction(self._engine) as connection:
+            known = by_password or self._second.check(connection, person, given)
+        if not known:
+            self._refused("proof", actor.id)
+            raise BadCredentials()
+        with transaction(self._engine) as connection:
+            connection.execute(
+                text("update session set proved_at = :now where token_digest = :this"),
+                {"now": self._now(), "this": actor.session},
+            )
+            self._attempts.forget(connection, f"proof/{person}")
+
+    def is_proved(self, session: Session) -> bool:
+        """Whether who it is was proved in the last ten minutes."""
+        return session.proved_at is not None and session.proved_at > self._now() - PROOF_LIFE
+
+    def begin_factor(self, actor: Actor) -> bytes:
+        """A new secret for the person's app; Forbidden while there is one that counts."""
+        with transaction(self._engine) as connection:
+            if self._second.has(connection, UUID(actor.id)):
+                raise Forbidden(verb="replace a second factor without removing it")
+            return self._second.begin(connection, UUID(actor.id))
+
+    def waiting_factor(self, actor: Actor) -> bytes | None:
+        """The secret that was begun and waits for its first code."""
+        with self._reading() as connection:
+            return self._second.waiting(connection, UUID(actor.id))
+
+    def confirm_factor(self, actor: Actor, code: str, address: str) -> list[str]:
+        """Makes it count, by a first code; ten recovery codes, told this once. BadCredentials."""
+        self._attempts.count(f"code/{actor.id}", address)
+        with transaction(self._engine) as connection:
+            codes = self._second.confirm(connection, UUID(actor.id), code)
+            if codes is None:
+                raise BadCredentials()
+            self._attempts.forget(connection, f"code/{actor.id}")
+            self._note(connection, actor, "begin-second-factor", {})
+        return codes
+
+    def factor_of(self, id: UUID) -> tuple[bool, int]:
+        """Whether the person has a second factor, and how many recovery codes are left."""
+        with self._reading() as connection:
+            return self._second.has(connection, id), self._second.left(connection, id)
+
+    def renew_recovery(self, actor: Actor) -> list[str]:
+        """Ten new recovery codes instead of the old ones. NotFound without a second factor."""
+        with transaction(self._engine) as connection:
+            if not self._second.has(connection, UUID(actor.id)):
+                raise NotFound()
+            self._note(connection, actor, "renew-recovery-codes", {})
+            return self._second.renew_recovery(connection, UUID(actor.id))
+
+    def remove_factor(self, id: UUID, *, by: Actor = SYSTEM) -> None:
+        """Takes a person's second factor away, and ends their other sessions. NotFound."""
+        with transaction(self._engine) as connection:
+            if not self._second.remove(connection, id):
+                raise NotFound()
+            connection.execute(
+                text("delete from session where person_id = :id and token_digest <> :this"),
+                {"id": id, "this": by.session},
+            )
+            self._note(connection, by, "remove-second-factor", {"person": str(id)})
+
+    def agree(self, actor: Actor, version: str) -> None:
+        """Accepts the commitment in the version that was shown. BadRequest if it is another one."""
+        if version != self.commitment:
+            raise BadRequest(reason="another version of the commitment counts today")
+        with transaction(self._engine) as connection:
+            connection.execute(
+                text("update person set agreed_to = :to, agreed_at = :now where id = :id"),
+                {"to": version, "now": self._now(), "id": UUID(actor.id)},
+            )
+            self._note(connection, actor, "accept-commitment", {"version": version})
+
+    def agreed(self, id: UUID) -> tuple[str, datetime] | None:
+        """Which version of the commitment the person accepted, and when."""
+        with self._reading() as connection:
+            row = connection.execute(
+                text("select agreed_to, agreed_at from person where id = :id"), {"id": id}
+            ).first()
+        return (row.agreed_to, row.agreed_at) if row and row.agreed_to else None
+
+    # -- what a session keeps --------------------------------------------------------
 
     def csrf(self, token: str) -> str:
         """What a form of this session must carry; "" if there is no such session."""
@@ -423,8 +619,11 @@ class People:
     def _begin(self, connection: Connection, row: Any) -> tuple[str, Actor]:
         token, now = secrets.token_urlsafe(32), self._now()
         connection.execute(
-            text("""insert into session (token_digest, person_id, created_at, seen_at, csrf)
-                values (:digest, :person, :now, :now, :csrf)"""),
+            text("""insert into session (token_digest, person_id, created_at, seen_at, csrf,
+                    proved_at, code_due)
+                values (:digest, :person, :now, :now, :csrf, :now, exists (
+                    select 1 from second_factor
+                    where person_id = :person and confirmed_at is not null))"""),
             {
                 "digest": digest(token),
                 "person": row.id,
@@ -449,167 +648,38 @@ class People:
         expires_at: datetime | None = None,
         by: Actor = SYSTEM,
     ) -> str:
-        """A new machine token, told this once, with the purposes it may open for.
-
-        BadFields: no or unknown scope, `ingest` without a source, unknown purpose, no name.
-        """
-        asked, purposes = {str(scope) for scope in scopes}, {str(word) for word in purpose}
-        errors = [*_name_errors(name), *_token_errors(asked, source, purposes)]
-        if errors:
-            raise BadFields(errors=errors)
-        token, id = TOKEN_PREFIX + secrets.token_urlsafe(32), uuid4()
-        row = {
-            "digest": digest(token),
-            "id": id,
-            "name": name,
-            "scopes": sorted(asked),
-            "source": source or None,
-            "lines": sorted(set(lines)) if lines else None,
-            "purposes": sorted(purposes),
-            "now": self._now(),
-            "until": expires_at,
-        }
-        with transaction(self._engine) as connection:
-            connection.execute(
-                text("""insert into machine_token (token_digest, id, name, scopes, source, lines,
-                        purposes, created_at, expires_at)
-                    values (:digest, :id, :name, :scopes, :source, :lines, :purposes, :now,
-                        :until)"""),
-                row,
-            )
-            self._note(connection, by, "create-token", {"token": str(id), "scopes": row["scopes"]})
-        return token
+        """A new machine token, told this once; see `Tokens.create`."""
+        return self._tokens.create(
+            name,
+            scopes=scopes,
+            source=source,
+            lines=lines,
+            purpose=purpose,
+            expires_at=expires_at,
+            by=by,
+        )
 
     def tokens(self) -> list[Token]:
         """Every machine token, those that work first, then by name."""
-        with self._reading() as connection:
-            rows = connection.execute(
-                text("""select id, name, scopes, source, lines, purposes, created_at,
-                        expires_at, revoked_at
-                    from machine_token order by revoked_at is not null, lower(name)""")
-            ).mappings()
-            return [_token(row) for row in rows]
+        return self._tokens.every()
 
     def revoke_token(self, id: UUID, *, by: Actor = SYSTEM) -> None:
         """Ends a token: within 5 s in every process. NotFound if there is none (left)."""
-        with transaction(self._engine) as connection:
-            changed = connection.execute(
-                text("""update machine_token set revoked_at = :now
-                    where id = :id and revoked_at is null"""),
-                {"id": id, "now": self._now()},
-            ).rowcount
-            if not changed:
-                raise NotFound()
-            self._note(connection, by, "revoke-token", {"token": str(id)})
-        self._tokens.clear()
+        self._tokens.revoke(id, by=by)
 
     def actor_of_token(self, token: str) -> Actor | None:
-        """Whose token it is; None if unknown, over or revoked.
+        """Whose token it is; None if unknown, over or revoked."""
+        return self._tokens.actor(token)
 
-        A known one is remembered for 5 s: a sender's every delivery asks.
-        """
-        now, key = self._now(), digest(token)
-        cached = self._tokens.get(key)
-        if cached is not None and cached[0] > now:
-            return cached[1]
-        with self._reading() as connection:
-            row = connection.execute(
-                text("""select id, name, scopes, source, lines, purposes from machine_token
-                    where token_digest = :digest and revoked_at is null
-                      and (expires_at is null or expires_at > :now)"""),
-                {"digest": key, "now": now},
-            ).first()
-        if row is None:
-            self._tokens.pop(key, None)
-            return None
-        if len(self._tokens) >= TOKENS_CACHED:
-            self._tokens.clear()
-        actor = _token_actor(row, key)
-        self._tokens[key] = (now + TOKEN_CACHE, actor)
-        return actor
-
-    # -- attempts --------------------------------------------------------------------
-
-    def _count_attempt(self, name: str, address: str) -> None:
-        """Counts the attempt before the password is looked at, so that a crowd of them at once
-        gets no more tries than the limits allow; a success forgets the name's."""
-        limits = (
-            (self._attempt_key("name", name.lower()), ATTEMPTS_BY_NAME),
-            (self._attempt_key("address", address), ATTEMPTS_BY_ADDRESS),
-        )
-        now = self._now()
-        with transaction(self._engine) as connection:
-            # Always in the same order, so that two attempts never wait for each other's lock.
-            for key in sorted(key for key, _ in limits):
-                connection.execute(
-                    text("select pg_advisory_xact_lock(:k)"),
-                    {"k": int.from_bytes(key[:8], "big", signed=True)},
-                )
-            wait = max(self._wait(connection, key, most, now) for key, most in limits)
-            if not wait:
-                connection.execute(
-                    text("insert into login_attempt (key, at) values (:key, :now)"),
-                    [{"key": key, "now": now} for key, _ in limits],
-                )
-        if wait:
-            error = TooManyAttempts(wait_s=wait)
-            error.retry_after_s = wait
-            raise error
-
-    def _forget_attempts(self, connection: Connection, name: str) -> None:
-        connection.execute(
-            text("delete from login_attempt where key = :key"),
-            {"key": self._attempt_key("name", name.lower())},
-        )
-
-    def _wait(self, connection: Connection, key: bytes, most: int, now: datetime) -> int:
-        """Seconds until one more attempt is allowed; 0: now."""
-        freed: datetime | None = connection.execute(
-            text("""select at from login_attempt where key = :key and at > :since
-                order by at desc offset :most limit 1"""),
-            {"key": key, "since": now - ATTEMPT_WINDOW, "most": most - 1},
-        ).scalar()
-        if freed is None:
-            return 0
-        return max(1, int((freed + ATTEMPT_WINDOW - now).total_seconds()) + 1)
-
-    def _attempt_key(self, what: str, value: str) -> bytes:
-        message = f"login-attempt/{what}/{value}".encode("utf-8", "surrogatepass")
-        return hmac.new(self._pepper(), message, hashlib.sha256).digest()
-
-    # -- passwords -------------------------------------------------------------------
-
-    def _hash(self, password: str) -> str:
-        with self._one_of_few():
-            return self._hasher.hash(password)
-
-    def _verify(self, stored: str, password: str) -> bool:
-        """Whether it is the password; as much work where there is none to compare with."""
-        stored = stored or self._nobody
-        if len(password) > LONGEST_PASSWORD:
-            password = ""
-        with self._one_of_few():
-            try:
-                return self._hasher.verify(stored, password)
-            except (VerificationError, InvalidHashError, UnicodeError):
-                return False
+    # -- the database ----------------------------------------------------------------
 
     def _rehash(self, id: UUID, password: str) -> None:
-        hashed = self._hash(password)
+        hashed = self._passwords.hash(password)
         with transaction(self._engine) as connection:
             connection.execute(
                 text("update person set password_hash = :hash where id = :id"),
                 {"hash": hashed, "id": id},
             )
-
-    @contextmanager
-    def _one_of_few(self) -> Iterator[None]:
-        if not self._hashing.acquire(timeout=HASHING_WAIT_S):
-            raise Saturated()
-        try:
-            yield
-        finally:
-            self._hashing.release()
 
     def _person_actor(self, row: Any, session: bytes) -> Actor:
         return Actor(
@@ -625,8 +695,6 @@ class People:
             days_back=permissions.allowed_days(row.group, self._group_days),
         )
 
-    # -- the database ----------------------------------------------------------------
-
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         with database_errors(self._engine), self._engine.connect() as connection:
@@ -634,75 +702,3 @@ class People:
 
     def _note(self, connection: Connection, by: Actor, verb: str, detail: dict[str, Any]) -> None:
         audit.append(connection, at=self._now(), actor=by, verb=verb, detail=detail)
-
-
-def digest(token: str) -> bytes:
-    """What is stored of a token (SHA-256), and what openings are bound to."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-
-
-def _token_actor(row: Any, session: bytes) -> Actor:
-    return Actor(
-        id=str(row.id),
-        name=row.name,
-        kind="token",
-        group=None,
-        scopes=permissions.token_scopes(Scope(scope) for scope in row.scopes),
-        source=row.source,
-        lines=frozenset(row.lines) if row.lines is not None else None,
-        purposes=frozenset(Purpose(purpose) for purpose in row.purposes),
-        default_purpose=Purpose(row.purposes[0]) if row.purposes else None,
-        session=session,
-    )
-
-
-def _token(row: Any) -> Token:
-    values = dict(row)
-    values["lines"] = _tuple(values["lines"])
-    values["scopes"], values["purposes"] = tuple(values["scopes"]), tuple(values["purposes"])
-    return Token(**values)
-
-
-def _name_errors(name: str) -> list[FieldError]:
-    if re.fullmatch(r"[\w.@+-][\w.@+ -]{0,62}[\w.@+-]|\w", name):
-        return []
-    return [FieldError("name", "1 to 64 letters, digits or . _ - + @, blanks only between")]
-
-
-def _password_errors(password: str, name: str) -> list[FieldError]:
-    expected = (
-        f"{SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters, at least five different ones, "
-        "and not the user name"
-    )
-    fits = (
-        SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD
-        and len(set(password)) >= 5
-        and password.lower() != name.lower()
-        and not any("\ud800" <= c <= "\udfff" for c in password)
-    )
-    return [] if fits else [FieldError("password", expected)]
-
-
-def _token_errors(scopes: set[str], source: str | None, purposes: set[str]) -> list[FieldError]:
-    errors = []
-    allowed = {scope.value for scope in permissions.TOKEN_SCOPES}
-    if not scopes or scopes - allowed:
-        errors.append(FieldError("scope", "one or more of " + ", ".join(sorted(allowed))))
-    if Scope.INGEST.value in scopes and not source:
-        errors.append(FieldError("source", "the source that an ingest token delivers for"))
-    if purposes - set(Purpose):
-        errors.append(FieldError("purpose", "one of " + ", ".join(Purpose)))
-    return errors
-
-
-def _sorted(values: Iterable[str] | None) -> list[str] | None:
-    return sorted(set(values)) if values else None
-
-
-def _tuple(values: list[str] | None) -> tuple[str, ...] | None:
-    return None if values is None else tuple(values)
-
-
-def _storable(name: str) -> str:
-    """The name as PostgreSQL can compare it: no NUL, no lone surrogate."""
-    return name.replace("\x00", "").encode("utf-8", "ignore").decode()

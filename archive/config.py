@@ -204,6 +204,9 @@ class Config:
         "how far back people of a group see, days since the contact: GROUP=DAYS …; empty: the year",
         _days_of_groups,
     )
+    second_factor_groups: tuple[str, ...] = setting(
+        (), "groups whose people must have a second factor (a code of an app)", _words
+    )
     case_days: int = setting(
         1095,
         "days after the closing of a complaint case until its key is destroyed, with subject, "

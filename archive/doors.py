@@ -28,38 +28,55 @@ class Door:
     """One way in. `refusal` is the status for somebody without the right.
 
     `about` names what the address is about where not everybody with the right may meet each:
-    another's answers exactly as one that does not exist, by `foreign`.
+    another's answers exactly as one that does not exist. `grave`: who it is must have been proved
+    in the last ten minutes, by password or code.
     """
 
     endpoint: str
     right: str
     about: str = ""
     refusal: int = 403
-    foreign: int = 404
+    grave: bool = False
 
     def admits(self, actor: Actor) -> bool:
         """Whether the actor has the right."""
         return self.right != PUBLIC and permissions.RIGHTS[self.right](actor)
 
 
+GRAVE = frozenset({
+    "holds.release", "holds.lift", "proof.erase", "cases.close",
+    "evidence.ask", "evidence.save", "searches.as_csv",
+    "admin.create_person", "admin.new_link", "admin.disable_person", "admin.create_token",
+    "admin.revoke_token", "accounts.change_rights", "accounts.reset_factor",
+    "account.renew_codes", "account.remove_factor",
+})  # fmt: skip
+
+
 def _doors(right: str, about: str = "", *endpoints: str, refusal: int = 403) -> tuple[Door, ...]:
     return tuple(
-        Door(endpoint=name, right=right, about=about, refusal=refusal) for name in endpoints
+        Door(endpoint=name, right=right, about=about, refusal=refusal, grave=name in GRAVE)
+        for name in endpoints
     )
 
 
 RECORDING, HOLD, CASE, VIEW, NOTE = "recording", "hold", "case", "view", "note"
 REFERENCE, SAMPLE, PACKAGE = "reference", "sample", "evidence package"
+SESSION = "session"
 
 PAGES = (
     *_doors(
         PUBLIC, "", "static", "healthz", "readyz", "metrics",
-        "login.form", "login.log_in", "login.once", "login.language",
+        "login.form", "login.log_in", "login.once", "login.language", "login.code",
+        "login.give_code",
     ),
     *_doors(
         SOMEBODY, "", "login.home", "login.log_out", "login.password", "login.choose_password",
-        "notices.listing", "notices.seen", "notices.address",
+        "account.overview", "account.begin_factor", "account.factor", "account.confirm_factor",
+        "account.renew_codes", "account.remove_factor", "account.end_others",
+        "account.commitment", "account.agree", "account.prove", "notices.listing",
+        "notices.seen", "notices.address",
     ),
+    *_doors(SOMEBODY, SESSION, "account.end_session"),
     *_doors(VERIFY, "", "verify.form", "verify.look_up"),
     *_doors(
         VERIFY, VIEW, "verify.contacts", "verify.narrow", "timeline.line", "timeline.add",
@@ -109,11 +126,12 @@ PAGES = (
     *_doors(DPO, "", "expiry.certificate", refusal=404),
     *_doors(PROOF, "", "proof.form", "proof.prove"),
     *_doors(ERASE, RECORDING, "proof.erase", "proof.withdraw"),
-    *_doors(AUDIT, "", "auditing.log", "auditing.narrowed"),
+    *_doors(AUDIT, "", "auditing.log", "auditing.narrowed", "auditing.unusual"),
+    *_doors(AUDIT, "finding", "auditing.reviewed"),
     *_doors(
         ADMIN, "", "admin.overview", "admin.create_person", "admin.new_link",
         "admin.disable_person", "admin.create_token", "admin.revoke_token",
-        "accounts.one", "accounts.change_rights",
+        "accounts.one", "accounts.change_rights", "accounts.reset_factor", "accounts.end_sessions",
         "rules.overview", "sources.overview", "sources.allow", "sources.disallow",
     ),
 )  # fmt: skip

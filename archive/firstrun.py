@@ -6,7 +6,6 @@ Everything of the demo goes through the real intake; nothing is written past it.
 from __future__ import annotations
 
 import io
-import secrets
 from collections.abc import Callable
 
 from archive import catalogue, demo
@@ -49,9 +48,9 @@ def _first_admin(people: People) -> list[tuple[str, str]]:
 
 
 def _ensure(people: People, name: str, group: str) -> None:
-    """The user, without a password that anybody knows: the way in is a one-time login."""
+    """The user, without a password: the way in is a one-time login, then one they choose."""
     if all(person.name != name for person in people.people()):
-        people.create(name, group, secrets.token_urlsafe(32))
+        people.create(name, group, None)
 
 
 def deliver(archive: Archive, *, say: Callable[[str], None]) -> int:

@@ -56,7 +56,7 @@ from archive.keyring.keyfiles import (
 from archive.keyring.recovery import PUBLIC_FILE, PrivateKey, PublicKey, open_key, sealed_key
 from archive.keyring.roots import ROOT_FILE, FileRoots, FixedRoot, RootKey
 
-FOLDERS = ("cohort", "hold", "index", "case", "evidence", "installation")
+FOLDERS = ("cohort", "hold", "index", "case", "evidence", "audit", "installation")
 LOCK_FILE = "root.lock"
 RESTORING_FILE = "restoring.json"  # there from the begin of a restore to its end
 _NAME = re.compile(rf"(?:{'|'.join(FOLDERS)})/[A-Za-z0-9][A-Za-z0-9._-]{{0,99}}\Z")

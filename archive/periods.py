@@ -17,6 +17,7 @@ from archive.erasure.housekeeping import (
     UNUSED_SEARCHES,
 )
 from archive.legs import WAITS
+from archive.subjects import KEPT_MONTHS
 
 YEAR = "a year from the contact or its shorter rule, or until its holds end"
 GOOD = "as long as the archive"
@@ -141,7 +142,12 @@ TABLES = (
          "the nightly run takes name, password and address away; the id stays for the audit log",
          {"name password_hash": "the log-in name, and argon2id of the password",
           "email": "where notices are mailed to, if the person said so"},
-         "group lines companies"),
+         "group lines companies agreed_to"),
+    Kept("second_factor", "the secrets of people's authenticator apps",
+         "until removed, or as long as the user", "removing it, or the row with the user",
+         {"secret": "sealed, bound to its person"}),
+    Kept("recovery_code", "recovery codes of people", "until used, or as the second factor",
+         "deleted when it is used", {"digest": "keyed digests of the codes"}),
     Kept("session", "log-ins", "30 minutes unused, 10 hours at most",
          "deleted at the next request of anybody", {"token_digest": "SHA-256 of the cookie"},
          "csrf language"),
@@ -180,6 +186,8 @@ KEYS = (
          "the nightly run destroys it; a tombstone with the date stays"),
     Kept("hold", "a key for each hold", "until the hold has ended",
          "the nightly run destroys it; a tombstone with case and random id stays"),
+    Kept("audit", "a key for each month: of whom the entries of the audit log are",
+         f"{KEPT_MONTHS} months", "the worker destroys it in the night: nobody can ask any longer"),
     Kept("case", "a key for each case", "ARCHIVE_CASE_DAYS after it was closed",
          "the worker destroys it; a tombstone with the number stays"),
     Kept("evidence", "a key for each evidence package", "as long as the package",

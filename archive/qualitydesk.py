@@ -179,7 +179,9 @@ class QualityDesk:
             )  # fmt: skip
             audit.append(
                 connection, at=now, actor=actor, verb="open", recording_id=recording.id,
-                purpose=Purpose.QUALITY.value, detail={"rendition": rendition, "opening": True},
+                purpose=Purpose.QUALITY.value,
+                detail={"rendition": rendition, "opening": True}
+                | self._archive.of_whom([recording]),
             )  # fmt: skip
         return made
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 from flask import Flask
 
-from archive import api, errors, periods, permissions
+from archive import api, asvs, errors, periods, permissions
 from archive.api.openapi import document
 from archive.cli import cli
 from archive.config import describe_settings
@@ -200,6 +200,35 @@ def rights() -> str:
     return _NOTE + "\n".join(lines) + "\n"
 
 
+def verification() -> str:
+    """docs/asvs.md."""
+    found = asvs.requirements()
+    counts = {verdict: sum(each.verdict == verdict for each in found) for verdict in _VERDICTS}
+    lines = [
+        "# Against OWASP ASVS 5.0.0, level 2",
+        "",
+        f"All {len(found)} requirements of levels 1 and 2, in our own words; the standard says "
+        "them in full under the same numbers. A test holds that each test named here exists.",
+        "",
+        "; ".join(f"{n} {_VERDICTS[verdict]}" for verdict, n in counts.items()) + ".",
+        "",
+        "| requirement | asks for | | shown by, or why |",
+        "|---|---|---|---|",
+    ]
+    for each in found:
+        said = ", ".join(f"`{name}`" for name in each.tests) or each.said
+        lines.append(f"| {each.id} | {each.asks} | {_VERDICTS[each.verdict]} | {said} |")
+    return _NOTE + "\n".join(lines) + "\n"
+
+
+_VERDICTS = {
+    "tests": "tested",
+    "done": "done",
+    "no": "does not apply",
+    "open": "open, or up to whoever runs it",
+}
+
+
 def _names(names: frozenset[str] | None) -> str:
     return "all" if names is None else ", ".join(sorted(names))
 
@@ -227,6 +256,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "interface.md": routes,
     "retention.md": retention,
     "permissions.md": rights,
+    "asvs.md": verification,
 }
 
 

@@ -241,6 +241,7 @@ class Worker:
             openings.forget(connection, before=now - timedelta(days=1))
         archive.settle_holds()
         archive.forget_cases()
+        archive.forget_subjects()
         archive.tidy_evidence()
         if last is not None and last >= last_nightly(now):
             return False

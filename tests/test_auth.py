@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, text
 
-from archive import auth
-from archive.auth import People, digest
+from archive.accounts import attempts, tokens
+from archive.accounts.passwords import NO_PASSWORD
+from archive.auth import ONE_TIME_LIFE, People, digest
 from archive.errors import BadCredentials, BadFields, NameTaken, NotFound, TooManyAttempts
 from archive.model import Purpose, Scope
 from tests.clock import Clock
@@ -74,7 +75,7 @@ def test_a_wrong_name_fails_like_a_wrong_password(people: People, agent: str) ->
 
 def test_nobody_gets_in_without_having_chosen_a_password(people: People) -> None:
     people.create("uusi", "customer-service", None)
-    for password in ("", auth.NO_PASSWORD):
+    for password in ("", NO_PASSWORD):
         with pytest.raises(BadCredentials):
             people.login("uusi", password, "10.0.0.1")
 
@@ -83,18 +84,18 @@ def test_after_five_failures_a_name_waits_whether_it_exists_or_not(
     people: People, agent: str, clock: Clock
 ) -> None:
     for name in (agent, "nobody"):
-        for _ in range(auth.ATTEMPTS_BY_NAME):
+        for _ in range(attempts.ATTEMPTS_BY_NAME):
             with pytest.raises(BadCredentials):
                 people.login(name, "wrong", "10.0.0.1")
         with pytest.raises(TooManyAttempts) as waited:
             people.login(name, GOOD, "10.9.9.9")
         assert 0 < (waited.value.retry_after_s or 0) <= 901
-    clock.advance(auth.ATTEMPT_WINDOW + timedelta(seconds=1))
+    clock.advance(attempts.ATTEMPT_WINDOW + timedelta(seconds=1))
     people.login(agent, GOOD, "10.0.0.1")
 
 
 def test_one_address_cannot_try_many_names(people: People, agent: str) -> None:
-    for n in range(auth.ATTEMPTS_BY_ADDRESS):
+    for n in range(attempts.ATTEMPTS_BY_ADDRESS):
         with pytest.raises(BadCredentials):
             people.login(f"name{n}", "wrong", "10.0.0.1")
     with pytest.raises(TooManyAttempts):
@@ -116,13 +117,13 @@ def test_a_crowd_of_attempts_at_once_gets_no_more_tries(people: People, agent: s
         thread.start()
     for thread in threads:
         thread.join()
-    assert outcomes.count("BadCredentials") == auth.ATTEMPTS_BY_NAME
-    assert outcomes.count("TooManyAttempts") == 9 - auth.ATTEMPTS_BY_NAME
+    assert outcomes.count("BadCredentials") == attempts.ATTEMPTS_BY_NAME
+    assert outcomes.count("TooManyAttempts") == 9 - attempts.ATTEMPTS_BY_NAME
 
 
 def test_a_success_forgets_the_failures_of_the_name(people: People, agent: str) -> None:
     for _ in range(3):
-        for _ in range(auth.ATTEMPTS_BY_NAME - 1):
+        for _ in range(attempts.ATTEMPTS_BY_NAME - 1):
             with pytest.raises(BadCredentials):
                 people.login(agent, "wrong", "10.0.0.1")
         people.login(agent, GOOD, "10.0.0.1")
@@ -156,7 +157,7 @@ def test_a_one_time_link_is_over_after_half_an_hour(
     people: People, agent: str, clock: Clock
 ) -> None:
     link = people.one_time_link(agent)
-    clock.advance(auth.ONE_TIME_LIFE)
+    clock.advance(ONE_TIME_LIFE)
     with pytest.raises(BadCredentials):
         people.use_one_time(link)
 
@@ -241,7 +242,7 @@ def test_a_revoked_token_is_over_at_once_here_and_within_seconds_elsewhere(
     assert elsewhere.actor_of_token(token) is not None
     people.revoke_token(people.tokens()[0].id)
     assert people.actor_of_token(token) is None
-    clock.advance(auth.TOKEN_CACHE)
+    clock.advance(tokens.TOKEN_CACHE)
     assert elsewhere.actor_of_token(token) is None
 
 

@@ -26,9 +26,12 @@ def test_a_ratio_is_that_of_the_95th_percentiles() -> None:
 
 
 def test_both_sides_find_the_same_and_every_figure_comes_out() -> None:
-    found = finding.result(300, "whoosh", lambda words: None)
+    found = finding.result(300, "whoosh", lambda words: None, True)
     assert [each.kind for each in found.questions] == list(KINDS)
     assert set(GOALS) < set(KINDS)
     assert found.worst == max(each.ratio for each in found.questions if each.kind in GOALS)
     assert found.bare_whoosh_per_s is not None
+    assert all("unsealed" in each.others for each in found.questions)
+    assert found.sealing is not None
+    assert found.detail()["sealing_costs"] == round(found.sealing, 3)
     assert min(found.own_per_s, found.analysis_per_s, found.bare_whoosh_per_s) > 0

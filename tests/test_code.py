@@ -13,7 +13,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
-from archive import reference
+from archive import asvs, reference
 from archive.api.openapi import document
 from archive.config import Config, describe_settings
 from archive.db import downgrade, migrate, open_engine
@@ -45,6 +45,21 @@ def test_every_setting_is_documented_with_a_meaning() -> None:
     for one in describe_settings():
         assert one["meaning"]
         assert one["name"] in DOCS
+
+
+def test_every_requirement_of_the_standard_is_answered_by_tests_there_are_or_a_reason() -> None:
+    found = asvs.requirements()
+    assert len({each.id for each in found}) == len(found) == 253  # 70 of level 1, 183 of level 2
+    written = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "tests").rglob("*.py"))
+    there = set(re.findall(r"^def (test_\w+)\(", written, re.MULTILINE))
+    lacking = {(each.id, name) for each in found for name in each.tests if name not in there}
+    assert lacking == set()
+    assert all(each.said for each in found)
+    # A reason that points at a page or a module points at one there is.
+    named = {
+        path for each in found for path in re.findall(r"(?:docs|archive)/[\w/.]+\w", each.said)
+    }
+    assert {path for path in named if not (ROOT / path).exists()} == set()
 
 
 def test_a_misspelt_setting_stops_the_start_and_the_right_one_is_named() -> None:

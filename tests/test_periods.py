@@ -11,6 +11,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from archive import auth, keys, periods, worker
+from archive.accounts import attempts
 from archive.anchors import Anchors
 from archive.archive import OPENING_LIFE, Archive
 from archive.auth import People
@@ -134,7 +135,7 @@ def test_the_periods_that_are_written_down_are_those_of_the_code() -> None:
     hours = auth.LONGEST.total_seconds() / 3600
     assert said["session"] == f"{auth.IDLE.seconds // 60} minutes unused, {hours:g} hours at most"
     assert said["archive"] == f"{hours:g} hours"
-    assert said["login_attempt"] == f"{auth.ATTEMPT_WINDOW.seconds // 60} minutes"
+    assert said["login_attempt"] == f"{attempts.ATTEMPT_WINDOW.seconds // 60} minutes"
     assert said["one_time_login"] == f"{auth.ONE_TIME_LIFE.seconds // 60} minutes"
     minutes = OPENING_LIFE.seconds // 60
     assert said["opening"] == f"{minutes} minutes after the last use, and a day"

@@ -559,7 +559,7 @@ def indexing(rounds: int, *, contacts: int = CONTACTS) -> Figure:
 def search(contacts: int, engines: Sequence[str], *, as_json: bool) -> None:
     """Every kind of question on each engine, printed."""
     for engine in engines:
-        found = result_of_search(contacts, engine, _say).detail()
+        found = result_of_search(contacts, engine, _say, True).detail()
         if as_json:
             click.echo(json.dumps({"id": f"search-{engine}", **found}))
             continue
@@ -581,6 +581,20 @@ def deletion(rounds: int) -> Figure:
     from archive.bench import erasure
 
     return erasure.deletion(rounds)
+
+
+def permission_and_audit(rounds: int) -> Figure:
+    """P10; see `archive.bench.opening`."""
+    from archive.bench import opening
+
+    return opening.opening(rounds)
+
+
+def asking_the_log(rounds: int) -> Figure:
+    """Questions to a large audit log; see `archive.bench.asking`."""
+    from archive.bench import asking
+
+    return asking.asking(rounds)
 
 
 def pages(contacts: int, *, as_json: bool) -> None:
@@ -620,6 +634,8 @@ BENCHMARKS: dict[str, Callable[[int], Figure]] = {
     "P5": constant_expiry,
     "P8": memory_of_a_large_call,
     "P9": stored_size,
+    "P10": permission_and_audit,
+    "audit": asking_the_log,
     "deletion": deletion,
     "intake": intake_by_connections,
     "smtp": mail_over_smtp,

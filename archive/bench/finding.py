@@ -14,9 +14,9 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +26,7 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
+from archive.bench.yardsticks import Unsealed, Yardstick, tantivy_at
 from archive.db import ensure_database
 from archive.embedded import Parts
 from archive.keyring.roots import FileRootKey
@@ -69,6 +70,7 @@ class Measured:
     kind: str
     own: tuple[float, ...]
     bare: tuple[float, ...]
+    others: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # yardsticks
 
     @property
     def ratio(self) -> float:
@@ -77,7 +79,12 @@ class Measured:
 
     def detail(self) -> dict[str, float]:
         """For people to read."""
-        return {
+        beside = {
+            f"{name}_p{part}_ms": round(of(values), 2)
+            for name, values in self.others.items()
+            for part, of in ((50, statistics.median), (95, p95))
+        }
+        return beside | {
             "ratio": round(self.ratio, 2),
             "own_p50_ms": round(statistics.median(self.own), 2),
             "own_p95_ms": round(p95(self.own), 2),
@@ -274,10 +281,13 @@ class Bed:
     own_seconds: float  # of putting, analysis included
     analysis_seconds: float
     bare_whoosh_seconds: float
+    yardsticks: Sequence[Yardstick] = ()
 
 
 @contextmanager
-def bed(contacts_: int, engine: str, *, say: Callable[[str], None]) -> Iterator[Bed]:
+def bed(
+    contacts_: int, engine: str, *, say: Callable[[str], None], yardsticks: bool = False
+) -> Iterator[Bed]:
     """A fresh PostgreSQL, our index and the bare ones with the same contacts; gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="archive-bench-"))
     try:
@@ -289,13 +299,29 @@ def bed(contacts_: int, engine: str, *, say: Callable[[str], None]) -> Iterator[
             ensure_database(urls[0])
             url = urls[1] if engine == "postgres" else ""
             index, bare = open_index(folder / "index", keys, url=url), BarePostgres(urls[0])
+            beside = _yardsticks(folder, sealed=engine == "postgres") if yardsticks else []
             try:
-                yield _filled(index, bare, folder / "bare", contacts_, url, say)
+                yield _filled(index, bare, folder / "bare", contacts_, url, say, beside)
             finally:
+                for each in beside:
+                    each.close()
                 bare.close()
                 index.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _yardsticks(folder: Path, *, sealed: bool) -> list[Yardstick]:
+    """Tantivy where it is installed, and our index unsealed (`sealed`: not that)."""
+    analyser = default_analyser()
+    fast = tantivy_at(folder / "tantivy", analyser)
+    made: list[Yardstick] = [fast] if fast is not None else []
+    if sealed:
+        return made
+    (folder / "plain-keys").mkdir(mode=0o700)
+    root = FileRootKey.create(folder / "plain-keys" / "root.key")
+    keys = KeysDirectory(folder / "plain-keys", root=root, cache_s=5)
+    return [*made, Unsealed(folder / "plain", keys, analyser)]
 
 
 def _filled(
@@ -305,6 +331,7 @@ def _filled(
     count: int,
     own_url: str,
     say: Callable[[str], None],
+    yardsticks: Sequence[Yardstick],
 ) -> Bed:
     analyser = default_analyser()
     list(analyser.index_terms("sähkölaskusta"))  # the dictionaries are loaded
@@ -321,6 +348,8 @@ def _filled(
         own += time.perf_counter() - analysed
         analysis += analysed - began
         bare.put(terms)
+        for yardstick in yardsticks:
+            yardstick.put(terms)
         if not own_url:
             bare_whoosh.put(terms)
         done += len(batch)
@@ -332,7 +361,9 @@ def _filled(
         with psycopg.connect(own_url, autocommit=True) as connection:
             connection.execute("vacuum analyze")  # as autovacuum does within a minute
     bare.finish()
-    return Bed(index, bare, analyser, count, own, analysis, bare_whoosh.seconds)
+    for yardstick in yardsticks:
+        yardstick.finish()
+    return Bed(index, bare, analyser, count, own, analysis, bare_whoosh.seconds, yardsticks)
 
 
 def measure(on: Bed, kind: str, *, asked: int = ASKED) -> Measured:
@@ -340,6 +371,7 @@ def measure(on: Bed, kind: str, *, asked: int = ASKED) -> Measured:
     dice = random.Random(kind)
     made = [questions(kind, dice, on.analyser) for _ in range(asked + 5)]
     own, bare = [], []
+    others: dict[str, list[float]] = {yardstick.name: [] for yardstick in on.yardsticks}
     for number, (query, condition, values) in enumerate(made):
         began = time.perf_counter()
         found = len(on.index.find(query, limit=PAGE))
@@ -351,7 +383,15 @@ def measure(on: Bed, kind: str, *, asked: int = ASKED) -> Measured:
         if number >= 5:  # the first ones open files and make plans
             own.append((between - began) * 1000)
             bare.append((ended - between) * 1000)
-    return Measured(kind, tuple(own), tuple(bare))
+        for yardstick in on.yardsticks:
+            began = time.perf_counter()
+            told = yardstick.first_page(query)
+            took = (time.perf_counter() - began) * 1000
+            if told != found:
+                raise AssertionError(f"{kind}: {found} hits against {told} of {yardstick.name}")
+            if number >= 5:
+                others[yardstick.name].append(took)
+    return Measured(kind, tuple(own), tuple(bare), {n: tuple(v) for n, v in others.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,9 +411,20 @@ class Result:
         """What P4 is: the worst ratio of the kinds that have a goal."""
         return max(each.ratio for each in self.questions if each.kind in GOALS)
 
+    @property
+    def sealing(self) -> float | None:
+        """p95 sealed ÷ p95 unsealed - 1, the worst of GOALS; None where it was not measured."""
+        found = [
+            p95(each.own) / p95(each.others["unsealed"])
+            for each in self.questions
+            if "unsealed" in each.others and each.kind in GOALS
+        ]
+        return max(found) - 1 if found else None
+
     def detail(self) -> dict[str, Any]:
         """For people to read."""
-        return {
+        cost = {} if self.sealing is None else {"sealing_costs": round(self.sealing, 3)}
+        return cost | {
             "engine": self.engine,
             "contacts": self.contacts,
             "put_per_s": round(self.own_per_s),
@@ -385,9 +436,11 @@ class Result:
 
 
 @lru_cache(maxsize=4)
-def result(contacts_: int, engine: str, say: Callable[[str], None]) -> Result:
-    """One run; the second time what it gave."""
-    with bed(contacts_, engine, say=say) as on:
+def result(
+    contacts_: int, engine: str, say: Callable[[str], None], yardsticks: bool = False
+) -> Result:
+    """One run; the second time what it gave. `yardsticks`: tantivy, and our index unsealed."""
+    with bed(contacts_, engine, say=say, yardsticks=yardsticks) as on:
         bare = contacts_ / on.bare_whoosh_seconds if on.bare_whoosh_seconds else None
         return Result(
             engine=engine,

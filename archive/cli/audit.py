@@ -9,7 +9,7 @@ from uuid import UUID
 
 import click
 
-from archive import anchors, audit
+from archive import anchors, audit, subjects
 from archive.archive import SYSTEM
 from archive.assembly import Assembly
 from archive.cli.frame import cli, with_archive
@@ -45,6 +45,10 @@ def audit_verify(assembly: Assembly, public_key: Path | None) -> None:
 @click.option("--recording", type=click.UUID, help="Only of this recording.")
 @click.option("--user", "who", help="Only of this user or machine token, by name.")
 @click.option("--verb", help="Only of this action, as in the output.")
+@click.option("--customer", help="Only about anything of this customer number; also what is gone.")
+@click.option("--phone", help="The same by a phone number.")
+@click.option("--email", help="The same by an email address.")
+@click.option("--metering-point", help="The same by a metering point.")
 @click.option("--since", help="Not before this RFC 3339 time.")
 @click.option("--limit", default=100, show_default=True, help="At most so many.")
 @click.option("--json", "as_json", is_flag=True, help="One object a line.")
@@ -54,11 +58,15 @@ def audit_list(
     recording: UUID | None,
     who: str | None,
     verb: str | None,
+    customer: str | None,
+    phone: str | None,
+    email: str | None,
+    metering_point: str | None,
     since: str | None,
     limit: int,
     as_json: bool,
 ) -> None:
-    """Entries newest first: who opened a recording, what a user opened."""
+    """Entries newest first: who opened a recording, what a user opened, who met a customer."""
     names = {str(person.id): person.name for person in assembly.people.people()}
     names |= {str(token.id): token.name for token in assembly.people.tokens()}
     ids = [id for id, name in names.items() if name == who]
@@ -70,7 +78,15 @@ def audit_list(
         verb=verb,
         from_=moment(since) if since else None,
     )
-    for entry in assembly.archive.read_audit(SYSTEM, asked, limit=limit):
+    archive = assembly.archive
+    if any((customer, phone, email, metering_point)):
+        whose = subjects.typed(
+            customer=customer, phone=phone, email=email, metering_point=metering_point
+        )
+        found = archive.who_met(SYSTEM, whose, asked, limit=limit)
+    else:
+        found = archive.read_audit(SYSTEM, asked, limit=limit)
+    for entry in found:
         facts = {
             "at": entry.at.isoformat(),
             "who": names.get(entry.actor_id, entry.actor_id),

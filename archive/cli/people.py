@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
 from uuid import UUID
 
 import click
 
+from archive.archive import SYSTEM
 from archive.assembly import Assembly
 from archive.cli.frame import cli, with_archive
 from archive.model import Purpose, Scope
@@ -36,8 +36,7 @@ def user_create(
 ) -> None:
     """Create a user; without a password, print a one-time login."""
     given = sys.stdin.readline().rstrip("\n") if password_stdin else None
-    password = secrets.token_urlsafe(32) if given is None else given
-    assembly.people.create(name, group, password, lines or None, companies=companies or None)
+    assembly.people.create(name, group, given, lines or None, companies=companies or None)
     if given is not None:
         click.echo(f"Created {name} in {group}.")
         return
@@ -58,6 +57,27 @@ def user_rights(
     assembly.people.change_rights(
         _known(assembly, name), group=group, lines=lines, companies=companies
     )
+
+
+@user.command(name="reset-second-factor")
+@click.argument("name")
+@with_archive
+def user_reset_second_factor(assembly: Assembly, name: str) -> None:
+    """Take a user's second factor away, who lost app and recovery codes; their sessions end."""
+    assembly.people.remove_factor(_known(assembly, name))
+
+
+@user.command(name="sessions")
+@click.argument("name")
+@click.option("--end", is_flag=True, help="End them all at once.")
+@with_archive
+def user_sessions(assembly: Assembly, name: str, end: bool) -> None:
+    """List a user's sessions, by when each began and was last used."""
+    id = _known(assembly, name)
+    for one in assembly.people.sessions_of(id):
+        click.echo(f"{one.created_at:%Y-%m-%d %H:%M}Z  {one.seen_at:%H:%M}Z")
+    if end:
+        click.echo(f"Ended: {assembly.people.end_sessions(id, by=SYSTEM)}")
 
 
 @user.command(name="link")

@@ -52,7 +52,7 @@ from archive.keys import KeysDirectory
 REGISTER_FILE = "backups.json"
 LOCK_FILE = "backups.lock"
 RECOVERY_FOLDER = "recovery"
-BACKED_UP = ("cohort", "hold", "case", "installation")  # never the index: it is made anew
+BACKED_UP = ("cohort", "hold", "case", "audit", "installation")  # never the index: it is made anew
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,7 @@ _THEN_UNTIL = re.compile(r"\s+(?:asti|saakka|mennessa)\b")
 _TO = re.compile(r"\s?(?:-|–|—|\.\.+|…)\s?|\s+(?:to|until|till|and|ja|through)\s+")
 _TO_ENDING = re.compile(r"\s+(?=\w+(?:kuuhun|taihin|koon)\b)")
 _BETWEEN = re.compile(r"\s+valil\w+|\s+valis\w+")
+_CLOCK = re.compile(r"\s+(?:klo|kello|at)\s+\d{1,2}(?:[.:]\d\d)?(?![\w.])")
 _OR = re.compile(r"\s+(?:tai|or)\s+")
 _OPEN = re.compile(r"\s?[-–—](?=\s|$)")
 
@@ -149,8 +150,12 @@ def _span_at(spoken: str, start: int, today: date) -> Said | None:
 
 
 def _single(spoken: str, start: int, today: date) -> Said | None:
+    """One time; the hour that is said with it (klo 16.05) narrows nothing."""
     one = _point_at(spoken, start, today)
-    return Said(start, one[0], *one[1]) if one is not None else None
+    if one is None:
+        return None
+    hour = _CLOCK.match(spoken, one[0])
+    return Said(start, hour.end() if hour else one[0], *one[1])
 
 
 def _long_range(spoken: str, start: int, today: date) -> Said | None:
@@ -315,7 +320,8 @@ def _number(word: str | None) -> int:
 
 
 def _numeric(match: re.Match[str], today: date, not_before: date | None) -> Days | None:
-    return _dated(int(match[1]), int(match[2]), match[3], today, not_before)
+    year = next((group for group in match.groups()[2:] if group), None)
+    return _dated(int(match[1]), int(match[2]), year, today, not_before)
 
 
 def _iso(match: re.Match[str], today: date, _: date | None) -> Days:
@@ -429,7 +435,11 @@ _FORMS = _forms(
     ),
     (rf"(?:viimeisen|kuluneen) (?P<count>\0)?(?P<unit>{_UNIT})(?: aikana| ajalta)?", _lately),
     (r"(\d{4})-(\d\d)-(\d\d)", _iso),
-    (r"(\d{1,2})\.\s?(\d{1,2})\.(?:\s?((?:19|20)\d\d)(?!\d|-\d{5})|(\d\d)\b)?", _numeric),
+    (
+        r"(?:(?:ma|ti|ke|to|pe|la|su)\.? )?(\d{1,2})\.\s?(\d{1,2})\."
+        r"(?:\s?((?:19|20)\d\d)(?!\d|-\d{5})|(\d\d)\b)?",
+        _numeric,
+    ),
     (r"(\d{1,2})/(\d{1,2})/((?:19|20)\d\d)", _numeric),
     (r"(\d{1,2})/((?:19|20)\d\d)", _month_of_year),
     (rf"(?P<day>\d{{1,2}})\. (?P<month>{_FI})kuu(?:ta|n|ssa)?{_YEAR}", _named_day(_MONTHS_FI)),

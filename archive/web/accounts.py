@@ -45,6 +45,24 @@ def change_rights(id: UUID) -> Response | tuple[str, int]:
     return redirect(url_for("accounts.one", id=id), 303)
 
 
+@pages.post("/admin/people/<uuid:id>/second-factor/reset")
+def reset_factor(id: UUID) -> Response:
+    """Takes the second factor away from somebody who lost it."""
+    permissions.require(g.actor, Scope.ADMIN)
+    gate.people().remove_factor(id, by=g.actor)
+    flash(_("The second factor was removed, and the user's sessions ended."))
+    return redirect(url_for("accounts.one", id=id), 303)
+
+
+@pages.post("/admin/people/<uuid:id>/sessions/end")
+def end_sessions(id: UUID) -> Response:
+    """Ends every session of the user's."""
+    permissions.require(g.actor, Scope.ADMIN)
+    gate.people().end_sessions(id, by=g.actor)
+    flash(_("The user's sessions were ended."))
+    return redirect(url_for("accounts.one", id=id), 303)
+
+
 def names(field: str) -> list[str] | None:
     """The names in a field, separated by commas; None where it is empty."""
     given = [name.strip() for name in request.form.get(field, "").split(",")]
@@ -52,9 +70,13 @@ def names(field: str) -> list[str] | None:
 
 
 def _page(id: UUID, problems: set[str]) -> str:
+    people = gate.people()
     return render_template(
         "person.html",
         person=_person(id),
+        has_factor=people.factor_of(id)[0],
+        sessions=people.sessions_of(id, this=g.actor.session),
+        agreed=people.agreed(id),
         groups=permissions.groups(),
         problems=problems,
         own=str(id) == g.actor.id,

@@ -8,13 +8,15 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from flask import Blueprint, g, render_template, request
+from flask import Blueprint, flash, g, redirect, render_template, request, url_for
 from flask_babel import gettext as _
+from werkzeug.wrappers import Response
 
-from archive import permissions
+from archive import permissions, subjects
 from archive.audit import Asked, Entry
+from archive.formats.identifiers import find_hetu
 from archive.model import Scope
-from archive.web import desk, gate
+from archive.web import desk, gate, verify
 
 pages = Blueprint("auditing", __name__)
 
@@ -41,14 +43,47 @@ def narrowed() -> str:
         from_=_day("from", problems),
         to=_day("to", problems, end=True),
     )
+    if customer := _given("customer"):
+        return _page(_met(customer, asked, problems), problems)
     return _page([] if problems else _read(asked), problems)
 
 
+@pages.get("/audit/unusual")
+def unusual() -> str:
+    """What stands out, and was not looked at so far."""
+    found = desk.archive_().unusual(g.actor)
+    return render_template("unusual.html", found=found, called=_names())
+
+
+@pages.post("/audit/unusual/reviewed")
+def reviewed() -> Response:
+    """Somebody looked at it."""
+    desk.archive_().review_unusual(g.actor, request.form.get("key", ""))
+    flash(_("Noted that you looked at it."))
+    return redirect(url_for("auditing.unusual"), 303)
+
+
+def _met(typed: str, asked: Asked, problems: dict[str, str]) -> list[Entry]:
+    """Entries about anything of the customer known by what was typed, read in every way."""
+    whose = set[subjects.Identifier]()
+    if not find_hetu(typed):
+        for name, value in verify.candidates(typed):
+            if name != "case":
+                whose |= subjects.typed(**{name: value})
+    if not whose:
+        problems["customer"] = _("Type a whole customer number, phone, email or metering point.")
+    if problems:
+        return []
+    return desk.archive_().who_met(g.actor, whose, asked, before=_before(), limit=PAGE + 1)
+
+
 def _read(asked: Asked) -> list[Entry]:
+    return desk.archive_().read_audit(g.actor, asked, before=_before(), limit=PAGE + 1)
+
+
+def _before() -> int | None:
     before = request.form.get("before", "")
-    return desk.archive_().read_audit(
-        g.actor, asked, before=int(before) if before.isdecimal() else None, limit=PAGE + 1
-    )
+    return int(before) if before.isdecimal() and len(before) < 18 else None
 
 
 def _page(found: list[Entry], problems: dict[str, str]) -> str:

@@ -13,18 +13,38 @@ import secrets
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from flask import Flask, Response, current_app, g, redirect, request, url_for
+from flask import (
+    Flask,
+    Response,
+    current_app,
+    g,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
 from werkzeug.exceptions import UnsupportedMediaType
 from werkzeug.wrappers import Response as AnyResponse
 
 from archive import doors
-from archive.auth import LONGEST, People
+from archive.auth import LACKS_CODE, LACKS_COMMITMENT, LACKS_FACTOR, LONGEST, People
 from archive.errors import Forbidden, NotFound, NotLoggedIn, StaleForm
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 MOST_FORM_BYTES = 64 * 1024  # of a page's form
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+LEADS_TO = {  # what comes before all else, if it lacks
+    LACKS_CODE: "login.code",
+    LACKS_COMMITMENT: "account.commitment",
+    LACKS_FACTOR: "account.factor",
+}
+BEFORE_ALL = frozenset({
+    "static", "login.log_out", "login.language", "login.password", "login.choose_password",
+    "login.form", "login.log_in", "login.once", "login.code", "login.give_code",
+    "account.commitment", "account.agree", "account.factor", "account.begin_factor",
+    "account.confirm_factor", "healthz", "readyz", "metrics",
+})  # fmt: skip
 EITHER = frozenset({"opening"})  # endpoints for a session or a token: players
 LOCAL = re.compile(r"/(?![/\\])[\w/.-]*(\?[\w=&%.~-]*)?", re.ASCII)
 PAGE_POLICY = (
@@ -78,21 +98,29 @@ def _admit() -> AnyResponse | None:
         _check_right(endpoint)
         return None
     _read_session()
+    lacking = g.session.lacks if g.session is not None else ""
     if endpoint is None:
         return None  # 404 or 405 follows, for everybody alike
     if request.method not in SAFE:
         _check_form(endpoint)
     if g.actor is None and not is_public(current_app, endpoint):
         return _to_login(endpoint)
+    if lacking and g.actor is not None and endpoint not in BEFORE_ALL:
+        return _to(LEADS_TO[lacking], endpoint)
     _check_right(endpoint)
-    return None
+    return _to_prove(endpoint)
 
 
 def _check_right(endpoint: str | None) -> None:
-    """Before anything of the request is looked at: whoever lacks the right learns nothing else."""
+    """Before anything of the request is looked at: whoever lacks the right learns nothing else.
+
+    A route without a line in the table is shut to everybody.
+    """
     door = doors.DOORS.get(endpoint or "")
-    if door is None or door.right == doors.PUBLIC or g.actor is None or door.admits(g.actor):
+    if g.actor is None or (door and (door.right == doors.PUBLIC or door.admits(g.actor))):
         return
+    if door is None:
+        raise Forbidden(verb="use what no right is written down for")
     if door.refusal == NotFound.status:
         raise NotFound()
     raise Forbidden(verb=door.right)
@@ -110,7 +138,9 @@ def _read_session() -> None:
     token = request.cookies.get(cookie_name(), "")
     found = people().session(token) if token else None
     if found is not None:
-        g.session, g.actor, g.session_token = found, found.actor, token
+        g.session, g.session_token = found, token
+        if found.lacks != LACKS_CODE:  # until then nobody is logged in
+            g.actor = found.actor
         people().sweep()
 
 
@@ -118,8 +148,32 @@ def _to_login(endpoint: str) -> AnyResponse:
     """To the log-in page and afterwards back, if it was a page that was asked for."""
     if endpoint in EITHER or "text/html" not in request.headers.get("Accept", "text/html"):
         raise NotLoggedIn()
+    if g.session is not None:
+        return redirect(url_for(LEADS_TO[LACKS_CODE]), 303)
     wanted = local_path(request.full_path.rstrip("?")) if request.method == "GET" else "/"
     return redirect(url_for("login.form", next=None if wanted == "/" else wanted), 303)
+
+
+def _to(page: str, endpoint: str) -> AnyResponse:
+    """To the page that comes before all others."""
+    if endpoint in EITHER:
+        raise NotLoggedIn()
+    return redirect(url_for(page), 303)
+
+
+def _to_prove(endpoint: str) -> AnyResponse | None:
+    """Before something grave: the form again with a field for password or code, if it is time."""
+    door = doors.DOORS.get(endpoint)
+    if door is None or not door.grave or g.session is None or people().is_proved(g.session):
+        return None
+    given = [(name, value) for name, value in request.form.items(multi=True) if name != "csrf"]
+    return prove_page(local_path(request.path), given, None)
+
+
+def prove_page(to: str, given: list[tuple[str, str]], problem: str | None) -> AnyResponse:
+    """Asks for password or code, and carries what was sent; see `account.prove`."""
+    page = render_template("prove.html", to=to, given=given, problem=problem)
+    return Response(page, status=403)
 
 
 def _check_form(endpoint: str) -> None:

@@ -17,6 +17,7 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from archive import permissions
+from archive.auth import LACKS_CODE
 from archive.errors import BadCredentials, BadFields, TooManyAttempts
 from archive.model import Actor, Scope
 from archive.web import gate
@@ -71,6 +72,34 @@ def _welcome(token: str, wanted: str) -> Response:
     if g.session_token:
         gate.people().logout(g.session_token)
     response = redirect(wanted, 303)
+    gate.give_cookie(response, token)
+    return response
+
+
+@pages.get("/login/code")
+@gate.public
+def code() -> str | Response:
+    """The form for the code of the second factor, between password and everything else."""
+    if g.session is None or g.session.lacks != LACKS_CODE:
+        return redirect(url_for("login.form"), 303)
+    return render_template("code.html", problem=None)
+
+
+@pages.post("/login/code")
+@gate.public
+def give_code() -> Response | tuple[str, int] | tuple[str, int, dict[str, str]]:
+    """A code of the app's, or a recovery code."""
+    try:
+        token = gate.people().give_code(
+            g.session_token, request.form.get("code", ""), request.remote_addr or ""
+        )
+    except BadCredentials:
+        return render_template("code.html", problem="code"), 401
+    except TooManyAttempts as error:
+        wait_s = int(str(error.facts["wait_s"]))
+        page = render_template("code.html", problem="wait", wait_s=wait_s)
+        return page, 429, {"Retry-After": str(wait_s)}
+    response = redirect(url_for("login.home"), 303)
     gate.give_cookie(response, token)
     return response
 

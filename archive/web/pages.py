@@ -18,6 +18,7 @@ from archive import permissions
 from archive.errors import ArchiveError
 from archive.model import Scope
 from archive.web import (
+    account,
     accounts,
     admin,
     assets,
@@ -64,6 +65,7 @@ BLUEPRINTS = (
     proof.pages,
     admin.pages,
     accounts.pages,
+    account.pages,
     rules.pages,
     sources.pages,
 )

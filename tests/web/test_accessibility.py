@@ -223,6 +223,14 @@ def test_a_contact_is_verified_and_a_case_is_opened_by_keyboard_alone(
     expect(page.locator(".marks .marked")).to_have_count(1)
     assert agent.problems == handler.problems == []
 
+    # What looks at the pages sees a fault where there is one.
+    planted = Inspector(handler.url)
+    page.evaluate("() => document.querySelector('main').append(document.createElement('button'))")
+    page.evaluate("() => { document.querySelector('main').style.width = '1500px'; }")
+    planted.look(page, "planted")
+    assert any("button-name" in said for said in planted.wrong)
+    assert any("px wider" in said for said in planted.wrong)
+
 
 def _tab_to(page: Page, name: str, value: str = "", text: str = "") -> None:
     """Presses Tab until the focus is there; it must be seen wherever it is on the way."""

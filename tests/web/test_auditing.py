@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,11 @@ import pytest
 from archive import audit
 from archive.archive import Archive
 from archive.db import transaction
+from archive.web import words
 from tests.web.visitor import Visitor
+
+PACKAGE = Path(__file__).parents[2] / "archive"
+LOGGED = re.compile(r'(?:(?<!Forbidden\()\bverb=|_note\(\w+, \w+, )"([a-z-]+)"')
 
 
 def opened(person: Callable[..., Visitor], call: dict[str, Any], name: str) -> None:
@@ -91,3 +97,10 @@ def test_older_entries_follow_page_by_page(
     before = auditor.page.rpartition('name="before" value="')[2].partition('"')[0]
     auditor.submit("/audit", verb="tested", before=before)
     assert len(rows(auditor)) == 50
+
+
+def test_every_action_that_is_logged_has_words_in_the_log() -> None:
+    sources = [path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")]
+    logged = {found for code in sources for found in LOGGED.findall(code)}
+    assert len(logged) > 40
+    assert logged - set(words.VERBS) == set()

@@ -20,6 +20,7 @@ from tests.web.visitor import PASSWORD, Visitor
 PUBLIC = {
     "static", "healthz", "readyz", "metrics",
     "login.form", "login.log_in", "login.once", "login.language",
+    "login.code", "login.give_code",
     "api.openapi",
 }  # fmt: skip
 READING_METHODS = {"GET", "HEAD", "OPTIONS"}
@@ -28,8 +29,8 @@ READING_METHODS = {"GET", "HEAD", "OPTIONS"}
 def addresses(app: Flask) -> Iterator[tuple[Rule, str]]:
     """Every route with its variables filled in."""
     values = {
-        "id": uuid4(), "hold": uuid4(), "note": uuid4(), "run": uuid4(), "token": "x" * 24,
-        "name": "original", "index": 0,
+        "id": uuid4(), "session": uuid4(), "hold": uuid4(), "note": uuid4(), "run": uuid4(),
+        "token": "x" * 24, "name": "original", "index": 0,
         "number": 1, "end": "first", "filename": "app.css", "path": "x",
     }  # fmt: skip
     for rule in app.url_map.iter_rules():
