@@ -131,7 +131,7 @@ def _receiver(bench: Rig) -> Iterator[tuple[int, int]]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        for _ in range(300):
+        for _ in range(900):
             try:
                 smtplib.SMTP("127.0.0.1", port, timeout=5).quit()
                 break
