@@ -132,9 +132,7 @@ def build(
         confirms=asked is not None and asked.by != actor.id,
         media=_media(view),
         channels=_channels(view),
-        silenced=tuple(
-            f"{duration(start)}–{duration(end)}" for start, end in view.descriptor.masked
-        ),
+        silenced=silenced(view),
         opened=opened,
         text=text,
         formatted=formatted,
@@ -215,6 +213,11 @@ def _media(view: View) -> str:
     if not call.decodes:
         return "undecodable"
     return "player" if Rendition.PLAYBACK.value in view.renditions else "lost"
+
+
+def silenced(view: View) -> tuple[str, ...]:
+    """Stretches of the call that nobody hears, as "1:05–1:20"."""
+    return tuple(f"{duration(start)}–{duration(end)}" for start, end in view.descriptor.masked)
 
 
 def _channels(view: View) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ from archive.errors import BadFields
 from archive.intake import POINTS
 from archive.model import Purpose, Scope
 from archive.qualitydesk import Month, QualityDesk
-from archive.web import desk, narrowing
+from archive.web import desk, narrowing, pane
 
 pages = Blueprint("quality", __name__, url_prefix="/quality")
 
@@ -49,6 +49,11 @@ class HeardPane:
     purpose: str = Purpose.QUALITY.value
     case: None = None
     noted: tuple[()] = ()
+
+    @property
+    def silenced(self) -> tuple[str, ...]:
+        """Stretches that nobody hears."""
+        return pane.silenced(self.view)
 
 
 @dataclass(frozen=True, slots=True)
