@@ -14,13 +14,14 @@ from uuid import UUID
 
 from archive import audit, catalogue, intake, openings, permissions, retention
 from archive.answers import View
-from archive.archive import OPENING_LIFE, Archive
+from archive.archive import Archive
 from archive.casework import quality
 from archive.casework.quality import Sample, Score, Scorecard
 from archive.db import reading, transaction
 from archive.errors import BadFields, FieldError, NotFound
 from archive.model import Actor, Purpose, Recording, Rendition, Scope
 from archive.vault import Description
+from archive.verbs.opening import OPENING_LIFE
 
 LEAST_SCORES = 3  # of a month that is told: fewer would speak of single calls
 

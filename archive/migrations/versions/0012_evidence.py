@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0011"
-down_revision = "0010b"
+revision = "0012"
+down_revision = "0011"
 
 UP = """
 create table evidence (

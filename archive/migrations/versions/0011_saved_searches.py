@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0010b"
-down_revision = "0010a"
+revision = "0011"
+down_revision = "0010"
 
 UP = """
 create table saved_search (

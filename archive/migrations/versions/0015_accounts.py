@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0010c"
-down_revision = "0012"
+revision = "0015"
+down_revision = "0014"
 
 UP = """
 alter table person add agreed_to text;          -- version of the confidentiality commitment

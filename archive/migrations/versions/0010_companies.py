@@ -2,7 +2,7 @@
 
 from alembic import op
 
-revision = "0010a"
+revision = "0010"
 down_revision = "0009"
 
 

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0010d"
-down_revision = "0010c"
+revision = "0016"
+down_revision = "0015"
 
 UP = """
 -- Entries are read newest first by id, so each index ends with it.

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0012"
-down_revision = "0011b"
+revision = "0014"
+down_revision = "0013"
 
 UP = """
 -- A scorecard as it was when calls were scored by it; a change makes a new row.

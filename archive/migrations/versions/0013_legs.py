@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0011b"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 
 UP = """
 create table call_leg (                 -- which call a recording is a leg of

@@ -1,0 +1,1 @@
+"""What the archive does with recordings: one module for each part of a recording's life."""
