@@ -49,8 +49,8 @@ bench: $(VENV)/.runtime $(VENV)/.assets ## the figures, as ratios (ARGS=P1 …)
 chaos: test-packages $(VENV)/.dev $(VENV)/.assets ## intake broken at random over every source (ARGS=--seed …)
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
-corpus: $(VENV)/.dev $(VENV)/.assets ## real mail and audio through the whole life (ARCHIVE_CORPUS=…)
-	@$(BIN)/python -m tests.corpus
+corpus: test-packages $(VENV)/.dev $(VENV)/.assets ## real mail and audio: damaged, life, ways (ARGS=…)
+	@$(BIN)/python -m tests.corpus $(ARGS)
 
 screenshots: test-packages $(VENV)/.dev $(VENV)/.assets ## pictures of every page, in screenshots/
 	@$(BIN)/python -m tests.screenshots

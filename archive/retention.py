@@ -28,12 +28,15 @@ def resolve_local(naive: datetime) -> datetime:
 
     A time that does not exist (spring) or exists twice (autumn) is the earlier of the two
     instants that the offsets before and after the change give: nothing is kept an hour longer
-    for the clock's sake. ValueError if `naive` has a time zone.
+    for the clock's sake. ValueError if `naive` has a time zone, or lies at an end of the calendar.
     """
     if naive.tzinfo is not None:
         raise ValueError("a wall-clock time carries no time zone")
-    both = (naive.replace(tzinfo=HELSINKI, fold=fold).astimezone(UTC) for fold in (0, 1))
-    return min(both)
+    both = (naive.replace(tzinfo=HELSINKI, fold=fold) for fold in (0, 1))
+    try:
+        return min(one.astimezone(UTC) for one in both)
+    except OverflowError as error:
+        raise ValueError("outside the calendar") from error
 
 
 def expires_at(contact: datetime) -> datetime:

@@ -3,7 +3,9 @@
 Starts its own embedded parts in a temporary home, ingests the folders `email` and `audio` with
 the command itself, waits until the worker is idle, reads every original back byte for byte,
 and compares descriptions with the manifest's oracle where that has `trust: high`. Differences
-that are understood are listed, with the reason, in tests/corpus_explained.json.
+that are understood are listed, with the reason, in tests/corpus_explained.json. Afterwards some emails
+go in by HTTP, SMTP and IMAP (tests/ways.py); before it, damaged files are read
+(tests/mutations.py). An argument chooses one of them: life, ways, damage.
 """
 
 from __future__ import annotations
@@ -24,34 +26,67 @@ from pathlib import Path
 from typing import Any
 
 from archive import catalogue
-from archive.assembly import Assembly, assemble
+from archive.assembly import Assembly, assemble, with_parts
 from archive.config import Config
 from archive.db import migrate, transaction
 from archive.embedded import Parts
 from archive.model import CallDescription, MailDescription, Query, Recording, State
 from archive.vault import Description
+from tests import mutations, ways
 
 EXPLAINED = Path(__file__).with_name("corpus_explained.json")
 DURATION_TOLERANCE = 0.03
+PARTS = ("life", "ways", "damage")
 
 
 def main() -> int:
     """Runs over the corpus; 0 if everything holds, and 0 with a word if there is no corpus."""
+    chosen = set(sys.argv[1:]) or set(PARTS)
+    if chosen - set(PARTS):
+        print(f"usage: python -m tests.corpus [{'] ['.join(PARTS)}]")
+        return 2
     corpus = Path(os.environ.get("ARCHIVE_CORPUS") or "../shared/corpus").resolve()
     if not corpus.is_dir():
         print(f"no corpus at {corpus}; set ARCHIVE_CORPUS to check one")
         return 0
+    findings = mutations.run(corpus) if "damage" in chosen else []
+    for finding in findings:
+        print(f"  {finding}")
+    if chosen == {"damage"}:
+        return 1 if findings else 0
     with tempfile.TemporaryDirectory(prefix="archive-corpus-") as folder:
         home = Path(folder) / "home"
         with Parts(home, say=lambda text: print(f"… {text}", flush=True)) as parts:
             migrate(parts.database_url)
-            return _run(corpus, home)
+            environment = {k: v for k, v in os.environ.items() if not k.startswith("ARCHIVE_")}
+            environment["ARCHIVE_HOME"] = str(home)
+            failed = 1 if findings else 0
+            failed |= _run(corpus, environment) if "life" in chosen else 0
+            if "ways" in chosen:
+                failed |= _ways(corpus, environment, Path(folder) / "ways")
+            return failed
 
 
-def _run(corpus: Path, home: Path) -> int:
+def _ways(corpus: Path, environment: dict[str, str], folder: Path) -> int:
+    """The same emails by HTTP, SMTP and IMAP."""
+    token = _archive(
+        environment, "token", "create", "corpus", "--scope", "ingest", "--source", ways.SOURCE
+    )
+    wrong = ways.run(
+        with_parts(Config.from_env(environment)),
+        corpus,
+        token=token.split()[-1],
+        folder=folder,
+        work=lambda: _archive(environment, "worker", "--until-idle"),
+        rows=_all,
+    )
+    for problem in wrong:
+        print(f"  {problem}")
+    return 1 if wrong else 0
+
+
+def _run(corpus: Path, environment: dict[str, str]) -> int:
     began = time.monotonic()
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("ARCHIVE_")}
-    environment["ARCHIVE_HOME"] = str(home)
     at = (datetime.now(UTC) - timedelta(days=1)).isoformat()
     folders = [str(corpus / name) for name in ("email", "audio") if (corpus / name).is_dir()]
     summary = _archive(

@@ -10,16 +10,18 @@ import io
 import random
 import socket
 import time
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from archive.archive import Archive
 from archive.formats.multipart import MultipartError, MultipartReader
-from archive.sources import cdr
+from tests import mutations
 from tests.mail_server import CUSTOMER, SERVICE, content, kept, mail, receiving, send
+from tests.mutations import READERS
 
 FOUND = Path(__file__).parent / "regressions" / "fuzz"
 BOUNDARY = b"rajaviiva"
@@ -62,15 +64,7 @@ def _multipart(raw: bytes) -> None:
     raise AssertionError("parts without end")
 
 
-def _cdr(raw: bytes) -> None:
-    with suppress(cdr.NotACdrError):
-        cdr.freeswitch(raw)
-    list(cdr.asterisk(raw.decode("utf-8", "replace").splitlines(True)))
-    cdr.is_cdr(raw)
-    cdr.is_csv(raw)
-
-
-_KINDS = {"multipart": _multipart, "cdr": _cdr}
+_KINDS: Mapping[str, Callable[[bytes], None]] = {**READERS, "multipart": _multipart}
 
 
 @bounded
@@ -88,8 +82,25 @@ def test_a_damaged_body_ends_or_is_refused(at: int, noise: bytes, gone: int) -> 
 @bounded
 @given(st.binary(max_size=400))
 def test_any_bytes_are_a_cdr_or_none(raw: bytes) -> None:
-    _cdr(raw)
-    _cdr(b"<cdr>" + raw + b"</cdr>")
+    READERS["cdr"](raw)
+    READERS["cdr"](b"<cdr>" + raw + b"</cdr>")
+
+
+def test_a_run_over_damaged_files_keeps_what_brings_a_reader_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def weak(raw: bytes) -> None:
+        if b"\xff" in raw:
+            raise ValueError
+
+    (tmp_path / "email").mkdir()
+    (tmp_path / "email" / "one.eml").write_bytes(mail())
+    monkeypatch.setattr(mutations, "READERS", dict.fromkeys(READERS, weak))
+    monkeypatch.setattr(mutations, "FOUND", tmp_path)
+    findings = mutations.run(tmp_path, seed=1, seconds=1.0)
+    assert findings and all("ValueError at test_fuzz.py" in said for said in findings)
+    kept_files = [path for path in tmp_path.iterdir() if path.is_file()]
+    assert kept_files and all(b"\xff" in path.read_bytes() for path in kept_files)
 
 
 def test_no_smtp_session_brings_the_server_down_or_loses_another_s_mail(archive: Archive) -> None:

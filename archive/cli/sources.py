@@ -78,7 +78,7 @@ def sources_report(assembly: Assembly, days: int, as_json: bool) -> None:
 
 @sources.command(name="reconcile")
 @click.argument("source")
-@click.argument("file", type=click.File(encoding="utf-8-sig"))
+@click.argument("file", type=click.File(encoding="utf-8-sig", errors="replace"))
 @click.option("--json", "as_json", is_flag=True)
 @with_archive
 def sources_reconcile(assembly: Assembly, source: str, file: TextIO, as_json: bool) -> None:

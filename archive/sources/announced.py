@@ -18,11 +18,21 @@ from archive.sources.pbx_names import reference
 
 _NAMES = ("source_ref", "recordingfile", "uniqueid")
 _TIMES = ("occurred_at", "calldate")
+_SEQUENCE_DIGITS = 18
 
 
 def read(lines: Iterable[str]) -> list[Announced]:
     """Every announced recording, in the order given; BadFields names the line that is not one."""
-    rows = csv.DictReader(lines)
+    rows = csv.DictReader(line.replace("\0", "") for line in lines)
+    try:
+        return _read(rows)
+    except csv.Error as error:
+        raise BadFields(
+            errors=[FieldError(f"line {rows.line_num + 1}", f"CSV ({error})")]
+        ) from None
+
+
+def _read(rows: csv.DictReader[str]) -> list[Announced]:
     columns = {name.strip().lower() for name in rows.fieldnames or ()}
     for wanted in (_NAMES, _TIMES):
         if not columns & set(wanted):
@@ -63,6 +73,7 @@ def _sequence(values: Mapping[str, str], line: int) -> int | None:
     given = values.get("sequence")
     if given is None:
         return None
-    if not given.isdigit():
-        raise BadFields(errors=[FieldError(f"line {line}", "sequence as a number")])
+    if not (given.isascii() and given.isdigit() and len(given) <= _SEQUENCE_DIGITS):
+        expected = f"sequence as a number of at most {_SEQUENCE_DIGITS} digits"
+        raise BadFields(errors=[FieldError(f"line {line}", expected)])
     return int(given)

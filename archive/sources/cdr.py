@@ -33,6 +33,7 @@ _MASTER = (
     "uniqueid", "userfield",
 )  # fmt: skip
 _STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
+_WHOLE = re.compile(r"[0-9]{1,18}")
 _EXTENSION = re.compile(r"(?:PJSIP|SIP|IAX2|DAHDI|Local)/(\d{2,6})(?:[-@]|$)")
 _KEPT = (
     "domain_name", "accountcode", "hangup_cause", "cc_queue", "cc_side", "waitsec",
@@ -262,13 +263,14 @@ def _a_leg(found: Mapping[str, str], uuid: str) -> str | None:
 def _moment(found: Mapping[str, str], name: str) -> str | None:
     for unit, per_s in (("uepoch", 1_000_000), ("epoch", 1)):
         value = found.get(f"{name}_{unit}", "")
-        if value.isdigit() and 0 < int(value) // per_s < 10**11:
+        if _WHOLE.fullmatch(value) and 0 < int(value) // per_s < 10**11:
             return datetime.fromtimestamp(int(value) / per_s, UTC).isoformat()
     stamp = found.get(f"{name}_stamp", "")
-    if _STAMP.fullmatch(stamp):
+    try:
         naive = datetime.strptime(stamp, "%Y-%m-%d %H:%M:%S")  # noqa: DTZ007
         return retention.resolve_local(naive).isoformat()
-    return None
+    except ValueError:
+        return None
 
 
 def _kept(found: Mapping[str, str]) -> dict[str, str]:
