@@ -3,8 +3,8 @@
 Starts its own embedded parts in a temporary home, ingests the folders `email` and `audio` with
 the command itself, waits until the worker is idle, reads every original back byte for byte,
 and compares descriptions with the manifest's oracle where that has `trust: high`. Differences
-that are understood are listed, with the reason, in tests/corpus_explained.json. Afterwards some emails
-go in by HTTP, SMTP and IMAP (tests/ways.py); before it, damaged files are read
+that are understood are listed, with the reason, in tests/corpus_explained.json. Afterwards some
+emails go in by HTTP, SMTP and IMAP (tests/ways.py); before it, damaged files are read
 (tests/mutations.py). An argument chooses one of them: life, ways, damage.
 """
 

@@ -113,6 +113,8 @@ def test_slow_senders_of_one_source_keep_nobody_else_waiting_and_lose_nothing(
     turned = post(slow, 9, io.BytesIO(MAIL), "slow")
     assert (turned.status_code, turned.headers["Retry-After"]) == (429, "2")
     assert turned.get_json()["type"] == "urn:contact-archive:problem:saturated"
+    vcon = slow.post("/api/v1/vcons?source=slow&line=viat", {})  # of many dialogs perhaps
+    assert (vcon.status_code, vcon.headers["Retry-After"]) == (429, "2")
     assert post(other, 1, io.BytesIO(MAIL), "other").status_code == 201
     assert reader.get("/api/v1/recordings").status_code == 200
     go.set()
@@ -120,4 +122,5 @@ def test_slow_senders_of_one_source_keep_nobody_else_waiting_and_lose_nothing(
         thread.join(60)
     assert [answer.status_code for answer in answers] == [201] * 3
     assert post(slow, 9, io.BytesIO(MAIL), "slow").status_code == 201  # as it was told
+    assert slow.post("/api/v1/vcons?source=slow&line=viat", {}).status_code == 422
     assert len(kept(archive)) == 5

@@ -12,6 +12,7 @@ from flask import Request
 from archive.errors import BadRequest, TooLarge
 
 DRAIN_BYTES = 16 * 1024 * 1024  # read and thrown away so that a sender sees the answer
+TURNED_AWAY_BYTES = 1024 * 1024  # likewise, of a body for which there is no place now
 
 
 class Body:

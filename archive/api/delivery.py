@@ -10,7 +10,7 @@ from flask import Blueprint, Response, current_app, g, jsonify, request, url_for
 
 from archive import permissions
 from archive.api import shape
-from archive.api.body import Body
+from archive.api.body import TURNED_AWAY_BYTES, Body
 from archive.archive import Archive, Receipt
 from archive.errors import (
     ArchiveError,
@@ -25,7 +25,6 @@ from archive.model import Scope
 from archive.places import Places
 
 METADATA_BYTES = 1024 * 1024
-TURNED_AWAY_BYTES = 1024 * 1024  # read of a body that is not taken, so that the sender sees why
 OVERHEAD_BYTES = 2 * 1024 * 1024  # a multipart body may be this much larger than its recording
 
 

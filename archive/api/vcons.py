@@ -9,11 +9,12 @@ from flask import Blueprint, Response, current_app, g, jsonify, request
 
 from archive import permissions
 from archive.api import shape
-from archive.api.body import Body
+from archive.api.body import TURNED_AWAY_BYTES, Body
 from archive.archive import Archive
-from archive.errors import BadFields, FieldError
+from archive.errors import BadFields, FieldError, Saturated
 from archive.formats import vcon, vcon_read
 from archive.model import Scope
+from archive.places import Places
 from archive.sources import vcons
 
 
@@ -34,6 +35,21 @@ def post_vcon() -> Response:
     archive = _archive()
     permissions.require(g.actor, Scope.INGEST)
     body = Body(request, max_bytes=vcon_read.MOST_BYTES)
+    places: Places = current_app.extensions["places"]
+    try:
+        with places.one(g.actor.source or g.actor.id):
+            taken = _take(archive, body)
+    except Saturated:
+        body.drain(TURNED_AWAY_BYTES)
+        raise
+    response = jsonify(_shape(taken))
+    made = any(receipt.created for receipt in taken.receipts.values())
+    response.status_code = 201 if made else 200
+    return response
+
+
+def _take(archive: Archive, body: Body) -> vcons.Taken:
+    """Reads a vCon, which is held in memory whole, and delivers its dialogs: one place for all."""
     raw = b"".join(iter(lambda: body.read(1024 * 1024), b""))
     asked = {name: request.args.get(name) for name in ("source", "line", "direction")}
     errors = [FieldError(name, "text") for name in ("source", "line") if not asked[name]]
@@ -49,10 +65,7 @@ def post_vcon() -> Response:
     taken = vcons.take(archive, g.actor, raw, options)
     if not taken.receipts and taken.refused:
         raise next(iter(taken.refused.values()))
-    response = jsonify(_shape(taken))
-    made = any(receipt.created for receipt in taken.receipts.values())
-    response.status_code = 201 if made else 200
-    return response
+    return taken
 
 
 def recording_vcon(id: UUID) -> Response:
