@@ -44,7 +44,8 @@ def create_app(archive: Archive, people: People) -> Flask:
     app.config["MAX_FORM_MEMORY_SIZE"] = 1024 * 1024
     app.extensions["archive"] = archive
     config = archive.config
-    app.extensions["places"] = Places(config.web_receiving or config.web_threads * 3 // 4)
+    receiving = config.web_receiving or config.web_threads * 3 // 4
+    app.extensions["places"] = Places(receiving, waiting=(config.web_threads - receiving) // 2)
     app.extensions["people"] = people
     proxies = archive.config.trusted_proxies
     if proxies:

@@ -124,11 +124,11 @@ class Config:
     listen: str = setting("127.0.0.1", "address the web service listens on", _text)
     port: int = setting(8080, "port of the web service", _positive)
     web_workers: int = setting(2, "web worker processes", _positive)
-    web_threads: int = setting(16, "threads of each web worker process", _positive)
+    web_threads: int = setting(32, "threads of each web worker process", _positive)
     web_receiving: int = setting(
         0,
-        "deliveries over HTTP that each web worker process stores at once; more are told 429 and "
-        "come again; 0: three quarters of its threads",
+        "deliveries over HTTP that each web worker process stores at once; some more wait for a "
+        "second, the rest is told 429 and comes again; 0: three quarters of its threads",
         _not_negative,
     )
     max_bytes: int = setting(4 * 1024**3, "largest recording accepted, bytes", _positive)

@@ -258,12 +258,16 @@ def require_customer(actor: Actor, query: Query) -> None:
 
 
 def names_customer(query: Query) -> bool:
-    """Whether the query holds a whole customer number, phone, email or metering point."""
+    """Whether the query holds a whole customer number, phone, email, metering point or name.
+
+    A whole name is nothing but words asked for as names, two at least: `nimi:aino nimi:virtanen`.
+    """
     return (
         _whole(query.customer, r"[^\s*?\"']{3,}")
         or _whole(query.phone, r"[+\d\s()/-]+", least_digits=5)
         or _whole(query.email, r"[^\s*?@]+@[^\s*?@]+\.[^\s*?@]+")
         or _whole(query.metering_point, r"[\d\s]+", least_digits=18)
+        or _whole(query.q, r"nimi:[^\W\d_][\w'’-]+(\s+nimi:[^\W\d_][\w'’-]+){1,5}")
     )
 
 

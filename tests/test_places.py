@@ -57,6 +57,30 @@ def test_one_place_serves_one_after_the_other() -> None:
             pass
 
 
+def test_a_few_wait_for_a_place_and_the_next_is_sent_away() -> None:
+    places = Places(1, waiting=1)
+    came, go = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        with places.one("pbx"):
+            came.set()
+            go.wait(30)
+
+    with places.one("pbx"):
+        second = threading.Thread(target=wait)
+        second.start()
+        end = time.monotonic() + 30
+        while not places._waiting:
+            assert time.monotonic() < end
+            time.sleep(0.001)
+        with pytest.raises(Saturated):
+            places.one("pbx").__enter__()
+        assert not came.is_set()
+    assert came.wait(30)  # as soon as the first one is done
+    go.set()
+    second.join(30)
+
+
 def test_a_place_is_given_back_whatever_happens() -> None:
     places = Places(2)
     for _ in range(5):

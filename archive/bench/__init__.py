@@ -134,7 +134,7 @@ class Rig:
 
 
 @contextmanager
-def rig(*, web_workers: int = 2, web_threads: int = 8) -> Iterator[Rig]:
+def rig(*, web_workers: int = 2, web_threads: int = 16) -> Iterator[Rig]:
     """A fresh installation in a temporary folder, gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="archive-bench-"))
     try:

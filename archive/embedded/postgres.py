@@ -32,7 +32,7 @@ SYSTEM_FOLDER = Path("/var/lib/contact-archive-postgres")
 SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
-    "max_connections": "100",
+    "max_connections": "200",
     "superuser_reserved_connections": "3",
     "shared_buffers": "128MB",
     "work_mem": "8MB",

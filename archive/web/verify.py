@@ -22,6 +22,7 @@ pages = Blueprint("verify", __name__)
 LONGEST = 320
 NARROWING = ("when", "line", "agent")
 _NARROWED = ("from", "to", "line", "agent")
+NAME = re.compile(r"[^\W\d_][\w'’-]+(?:(?:\s|,\s)\s*[^\W\d_][\w'’-]+){1,5}")
 PHONE = re.compile(r"(\+|00?)[\d\s()/-]{6,}")
 
 
@@ -107,6 +108,9 @@ def candidates(typed: str) -> list[tuple[str, str]]:
         return [("phone", typed), ("customer", bare)]
     if re.fullmatch(r"[\d\s-]{7,}", typed):
         return [("customer", bare), ("phone", typed)]
+    if NAME.fullmatch(typed):
+        words = typed.replace(",", " ").split()
+        return [("q", " ".join(f"nimi:{word}" for word in words)), ("customer", bare)]
     return [("customer", bare)]
 
 

@@ -46,6 +46,14 @@ def test_an_agent_finds_an_email_by_its_sender(agent: Visitor, email: dict[str, 
     assert "Laskun oikaisu" in agent.page
 
 
+@pytest.mark.parametrize("name", ["Aino Esimerkki", "esimerkki, aino", "Aino Esimerki"])
+def test_an_agent_finds_an_email_by_the_customers_name(
+    agent: Visitor, email: dict[str, Any], name: str
+) -> None:
+    agent.verify(name)
+    assert email["id"] in agent.page
+
+
 def test_no_name_or_number_stands_in_an_address(agent: Visitor, call: dict[str, Any]) -> None:
     agent.get("/verify")
     answer = agent.post("/verify", contact=AINO)
@@ -126,7 +134,7 @@ def test_a_list_belongs_to_the_session_that_made_it(
     assert other.get(address).status_code == 404
 
 
-@pytest.mark.parametrize("contact", ["", "   ", "0", "4*", "a@", HETU, f"hetu {HETU}"])
+@pytest.mark.parametrize("contact", ["", "   ", "0", "4*", "a@", "a b", HETU, f"hetu {HETU}"])
 def test_what_names_no_customer_is_not_searched_by(agent: Visitor, contact: str) -> None:
     answer = agent.verify(contact)
     assert answer.status_code == 422
@@ -143,6 +151,7 @@ def test_the_field_knows_what_was_typed() -> None:
     assert candidates("+358 40 123 4567")[0][0] == "phone"
     assert candidates("040 123 4567")[0][0] == "phone"
     assert [name for name, _ in candidates("100234567")] == ["customer", "phone"]
+    assert candidates("Virtanen, Aino")[0] == ("q", "nimi:Virtanen nimi:Aino")
     assert candidates("2026-00012")[0] == ("case", "2026-00012")
 
 
