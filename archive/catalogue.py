@@ -14,7 +14,7 @@ from uuid import UUID
 import psycopg
 from sqlalchemy import Connection, RowMapping, text
 
-from archive.model import Direction, HeldKey, Kind, Recording, State, StoredRendition
+from archive.model import Direction, HeldKey, Kind, Recording, Rendition, State, StoredRendition
 
 _COLUMNS = """id, kind, state, source, line, direction, occurred_at, received_at, expires_at,
     cohort, bytes, object_key, object_version, object_bytes, header_bytes, envelope_seq,
@@ -212,13 +212,17 @@ def claim_to_describe(connection: Connection, *, now: datetime, worker: int) -> 
 
 
 def describe_again(connection: Connection, id: UUID, *, now: datetime) -> list[str]:
-    """Puts a recording back in the queue without its renditions; the keys of their objects.
+    """Puts a recording back in the queue without what was made of it; the keys of those objects.
+
+    What came from its sender, a transcript, stays.
 
     Who is describing it at this moment gives up: the envelope is another one.
     """
     change(connection, id, state="received", claimed_by=None, attempts=0, next_attempt_at=now)
     rows = connection.execute(
-        text("delete from rendition where recording_id = :id returning object_key"), {"id": id}
+        text("""delete from rendition where recording_id = :id and name <> :given
+            returning object_key"""),
+        {"id": id, "given": Rendition.TRANSCRIPT.value},
     )
     return list(rows.scalars())
 

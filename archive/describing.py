@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 
-from archive import catalogue, reviews, seal
+from sqlalchemy import Connection
+
+from archive import catalogue, reviews, seal, transcripts
 from archive.archive import Archive
 from archive.db import transaction
+from archive.errors import ObjectMissing, SealBroken
 from archive.formats import call, mail
 from archive.model import Kind, Recording, Rendition, State, StoredRendition
 from archive.vault import Description, SealedObject, rendition_key
@@ -72,6 +76,17 @@ class Describer:
         renditions = [self._row(recording, Rendition.PEAKS, peaks, "application/json")]
         renditions += [self._row(recording, Rendition.PLAYBACK, w, "audio/ogg") for w in written]
         return Description(call=decoded.description), renditions
+
+    def _with_transcript(
+        self, connection: Connection, recording: Recording, description: Description
+    ) -> Description:
+        """The description with the lines of the transcript that came with the call, if any."""
+        given = catalogue.get_rendition(connection, recording.id, transcripts.NAME)
+        try:
+            lines = transcripts.read(self._vault, recording, given)
+        except (ObjectMissing, SealBroken):  # `archive verify` names it; the sound is there
+            return description
+        return replace(description, transcript=lines)
 
     def _write(
         self, recording: Recording, key: bytes, rendition: Rendition, content: seal.Readable
@@ -143,6 +158,8 @@ class Describer:
             replaced: list[StoredRendition | None] = []
             if current is not None:
                 descriptor = self._vault.descriptor(current, key=key)
+                # A transcript that came meanwhile counts: who kept it found no description yet.
+                description = self._with_transcript(connection, recording, description)
                 found = reviews.reasons(descriptor, description)
                 reviews.note(connection, recording.id, found, now=self._archive.now())
                 replaced = [catalogue.put_rendition(connection, r) for r in renditions]

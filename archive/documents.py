@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from archive import ties
+from archive import ties, transcripts
 from archive.formats import cards, identifiers
 from archive.model import Descriptor, Document, Kind, Recording
 from archive.vault import Description, Vault
@@ -48,7 +48,7 @@ def document(vault: Vault, recording: Recording) -> Document:
 
 
 def _words(descriptor: Descriptor, description: Description) -> list[str]:
-    """Free text: notes, what the sender added, contract and company, body, attachments' names."""
+    """Free text: notes, what the sender added, contract and company, body or transcript, names."""
     found = [descriptor.notes, descriptor.contract, descriptor.company, descriptor.file_name]
     found += list(_strings(descriptor.extra))
     found += list(_strings(dict(descriptor.raw)))
@@ -56,6 +56,7 @@ def _words(descriptor: Descriptor, description: Description) -> list[str]:
         found.append(description.text)
         if description.mail is not None:
             found += [a.name for a in description.mail.attachments]
+    found += [cue.text for cue in transcripts.said(descriptor, description)]
     return [text for text in found if text]
 
 

@@ -146,7 +146,7 @@ INTERFACE = (
     *_doors("hand out emails", "", "api.mbox_of_search"),
     *_doors(OPEN, RECORDING, "api.content", "api.rendition", "api.make_opening",
             "api.recording_vcon"),
-    *_doors(INGEST, RECORDING, "api.correct"),
+    *_doors(INGEST, RECORDING, "api.correct", "api.put_transcript"),
     *_doors(ERASE, RECORDING, "api.erase", "api.withdraw"),
     *_doors(CASES, "", "api.open_case"),
     *_doors(HOLDS, "", "api.list_cases", "api.list_holds"),

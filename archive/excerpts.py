@@ -1,7 +1,8 @@
 """What a list of hits shows of each: the words asked for, in what its reader may read.
 
-Subject and notes are metadata; of an email's text only those get an excerpt who may open that
-very email for the purpose stated, and each is an entry in the audit log. Knows no requests.
+Subject and notes are metadata; of an email's text and a call's transcript only those get an excerpt
+who may open that very one for the purpose stated, and each is an entry in the audit log. Knows no
+requests.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from archive import audit
+from archive import audit, transcripts
 from archive.answers import View
 from archive.model import Actor
 from archive.search.marking import Excerpt, Marker, excerpt
@@ -28,13 +29,20 @@ def of(
     read: list[UUID] = []
     for view in views:
         notes = excerpt(view.descriptor.notes or "", find)
-        said = view.description.text if view.description and view.description.mail else ""
+        said = _said(view)
         if not notes and said and may_read(view):
             notes = excerpt(said, find)
             read += [view.id] if notes else []
         if notes:
             found[view.id] = notes
     return found, read
+
+
+def _said(view: View) -> str:
+    """An email's text, or what was said in a call, without its silenced stretches."""
+    if view.description is None or view.description.mail:
+        return view.description.text if view.description else ""
+    return "\n".join(cue.text for cue in transcripts.said(view.descriptor, view.description))
 
 
 def subject(view: View, find: Marker) -> Excerpt:

@@ -66,7 +66,18 @@ class Rendition(StrEnum):
     ORIGINAL = "original"
     PLAYBACK = "playback"  # Ogg Opus
     PEAKS = "peaks"  # JSON, wavesurfer's form
+    TRANSCRIPT = "transcript"  # WebVTT or JSON, as its sender gave it
     TEXT = "text"  # UTF-8, an email's readable text
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """One line of a transcript: what was said from `start_s` to `end_s`, and by whom if told."""
+
+    start_s: float
+    end_s: float
+    text: str
+    speaker: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ TABLES = (
           "reference": "the source's reference, as a keyed digest",
           "source line direction": "on which line somebody called; of whom only when unsealed"},
          "kind state object_key object_version envelope_key index_month error_code"),
-    Kept("rendition", "playback, waveform: where they lie", YEAR, "with its recording",
+    Kept("rendition", "playback, waveform, transcript: where they lie", YEAR, "with its recording",
          plain="name object_key object_version media_type"),
     Kept("call_leg", "which recordings belong to one call", YEAR, "with its recording",
          {"call": "the source's id of the call, as a keyed digest"}),

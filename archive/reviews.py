@@ -14,6 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from archive import transcripts
 from archive.formats import cards
 from archive.intake import CORRECTABLE
 from archive.model import Descriptor, Kind
@@ -89,6 +90,7 @@ def _words(descriptor: Descriptor, description: Description) -> Iterable[str]:
     yield from _strings(descriptor.extra)
     yield from _strings(dict(descriptor.raw))
     yield description.text
+    yield from (cue.text for cue in transcripts.said(descriptor, description))
     if description.mail is not None:
         yield description.mail.subject or ""
         yield from (attachment.name for attachment in description.mail.attachments)

@@ -24,6 +24,7 @@ from archive.keys import KeysDirectory
 from archive.model import (
     Attachment,
     CallDescription,
+    Cue,
     Descriptor,
     Direction,
     Kind,
@@ -39,12 +40,16 @@ READER_CACHE_S = 5.0  # how long an authenticated reader is kept for further ran
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What describing a recording found: one of call and mail, and an email's readable text."""
+    """What describing a recording found: one of call and mail, and an email's readable text.
+
+    `transcript`: the lines that came with a call, all of them; see `transcripts.said`.
+    """
 
     call: CallDescription | None = None
     mail: MailDescription | None = None
     text: str = ""
     html: str | None = None
+    transcript: tuple[Cue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +341,7 @@ def decode_description(encoded: bytes) -> Description:
         mail=_mail(mail) if mail else None,
         text=values.get("text") or "",
         html=values.get("html"),
+        transcript=tuple(Cue(**cue) for cue in values.get("transcript", ())),
     )
 
 

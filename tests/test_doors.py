@@ -441,6 +441,7 @@ BODIES: dict[str, Any] = {
     "api.make_opening": lambda w, o: {
         "purpose": "complaint", "case": o.number, "rendition": "original"},
     "api.correct": {"agent": "Mikko"},
+    "api.put_transcript": {"segments": []},
     "api.post_metadata": {"source": "pbx", "source_ref": "of-a-door", "agent": "Mikko"},
     "api.erase": {"reason": "private"},
     "api.add_to_case": lambda w, o: {"id": o.id},

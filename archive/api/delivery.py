@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from flask import Blueprint, Response, current_app, g, jsonify, request, url_for
 
@@ -20,7 +22,8 @@ from archive.errors import (
     Saturated,
     WrongPartOrder,
 )
-from archive.formats.multipart import MultipartError, MultipartReader, boundary_of
+from archive.formats import transcript
+from archive.formats.multipart import MultipartError, MultipartReader, Part, boundary_of
 from archive.model import Scope
 from archive.places import Places
 
@@ -29,14 +32,15 @@ OVERHEAD_BYTES = 2 * 1024 * 1024  # a multipart body may be this much larger tha
 
 
 def add_routes(api: Blueprint) -> None:
-    """POST /calls, /emails and /calls/metadata."""
+    """POST /calls, /emails and /calls/metadata; PUT a transcript."""
     api.add_url_rule("/calls/metadata", view_func=post_metadata, methods=["POST"])
     api.add_url_rule("/calls", view_func=post_call, methods=["POST"])
     api.add_url_rule("/emails", view_func=post_email, methods=["POST"])
+    api.add_url_rule("/recordings/<uuid:id>/transcript", view_func=put_transcript, methods=["PUT"])
 
 
 def post_call() -> Response:
-    """A call: multipart/form-data, part `metadata` (JSON) first, then part `audio`."""
+    """A call: multipart/form-data, part `metadata` (JSON), then `audio`, then any `transcript`."""
     return _delivered(_receive_call)
 
 
@@ -61,6 +65,15 @@ def post_metadata() -> Response:
     )
     response.status_code = 200 if added.ids else 202
     return response
+
+
+def put_transcript(id: UUID) -> Response:
+    """What was said in a call: WebVTT or JSON, in place of what was given before."""
+    archive: Archive = current_app.extensions["archive"]
+    permissions.require(g.actor, Scope.INGEST)
+    body = Body(request, max_bytes=transcript.MOST_BYTES)
+    raw = b"".join(iter(lambda: body.read(64 * 1024), b""))
+    return jsonify(shape.recording(archive.give_transcript(g.actor, id, raw)))
 
 
 def post_email() -> Response:
@@ -108,7 +121,24 @@ def _receive_call(archive: Archive, body: Body) -> Receipt:
         metadata.setdefault("file_name", audio.file_name)
     if audio.media_type:
         metadata.setdefault("media_type", audio.media_type)
-    return archive.receive_call(g.actor, metadata, audio)
+    made = archive.receive_call(g.actor, metadata, audio)
+    said = reader.next_part()
+    if said is None or said.name != "transcript":
+        return made
+    return _with_transcript(archive, made, said)
+
+
+def _with_transcript(archive: Archive, made: Receipt, part: Part) -> Receipt:
+    """The receipt; of a transcript that is none with a warning, for the call is kept already."""
+    raw = b""
+    while len(raw) <= transcript.MOST_BYTES and (block := part.read(256 * 1024)):
+        raw += block
+    try:
+        archive.give_transcript(g.actor, made.id, raw)
+    except BadFields as error:
+        told = tuple((wrong.field, wrong.expected) for wrong in error.errors)
+        return replace(made, warnings=(*made.warnings, *told))
+    return made
 
 
 def _metadata(raw: bytes) -> dict[str, Any]:

@@ -67,6 +67,7 @@ def _paths() -> dict[str, Any]:
         f"{recording}/renditions/{{name}}": {"get": _content("A rendition", [_ID, _path("name")])},
         f"{recording}/openings": {"post": _openings()},
         f"{recording}/metadata": {"patch": _correct()},
+        f"{recording}/transcript": {"put": _transcript()},
         f"{recording}/erasure": {"post": _erase(), "delete": _withdraw_erasure()},
         f"{recording}/holds": {"post": _hold()},
         f"{recording}/holds/{{hold}}": {"patch": _change_hold(), "delete": _release()},
@@ -152,6 +153,10 @@ def _post_call() -> dict[str, Any]:
         "properties": {
             "metadata": {"$ref": "#/components/schemas/CallMetadata"},
             "audio": {"type": "string", "contentMediaType": "application/octet-stream"},
+            "transcript": {
+                "type": "string",
+                "description": "WebVTT, or JSON with start, end (s), text and speaker of each line",
+            },
         },
     }
     return operation | {
@@ -269,6 +274,18 @@ def _correct() -> dict[str, Any]:
     return _operation("Change metadata", 200, "Recording", [_ID], (404, 410, 422)) | _json_body(
         {"type": "object"}
     )
+
+
+def _transcript() -> dict[str, Any]:
+    operation = _operation(
+        "What was said in a call, in place of what was given before",
+        200, "Recording", [_ID], (400, 404, 413, 422),
+    )  # fmt: skip
+    content = {
+        "text/vtt": {"schema": _TEXT},
+        JSON: {"schema": {"type": ["array", "object"], "description": "lines, or {segments: …}"}},
+    }
+    return operation | {"requestBody": {"required": True, "content": content}}
 
 
 def _erase() -> dict[str, Any]:

@@ -16,6 +16,7 @@ from archive import (
     catalogue,
     openings,
     permissions,
+    transcripts,
 )
 from archive.answers import MailView, Opened
 from archive.db import reading, transaction
@@ -27,9 +28,10 @@ from archive.errors import (
     NotFound,
     PurposeRequired,
 )
-from archive.formats import mail
+from archive.formats import mail, transcript
 from archive.model import (
     Actor,
+    Cue,
     Kind,
     Purpose,
     Recording,
@@ -43,7 +45,7 @@ from archive.verbs.base import Common
 OPENING_LIFE = timedelta(minutes=15)
 
 _EXTENSIONS = {"audio/ogg": "ogg", "message/rfc822": "eml", "application/json": "json",
-               "text/plain": "txt"}  # fmt: skip
+               "text/plain": "txt", "text/vtt": "vtt"}  # fmt: skip
 
 
 class Opening(Common):
@@ -162,6 +164,24 @@ class Opening(Common):
         html = mail.safe_html(description.html) if description.html else None
         return MailView(view=view, text=description.text, html=html)
 
+    def transcript(
+        self, actor: Actor, id: UUID, *, purpose: str | None, case: str | None = None
+    ) -> tuple[Cue, ...]:
+        """What was said in a call, without its silenced stretches; noted in the log beforehand.
+
+        () where no transcript came with it; nothing is noted then.
+        """
+        permissions.require(actor, Scope.OPEN)
+        recording = self._visible(actor, id, purpose=purpose, case=case)
+        checked = self._purpose(actor, recording, purpose, case)
+        view = self._views(actor, [recording])[0]
+        cues = transcripts.said(view.descriptor, view.description)
+        if cues:
+            detail = {"rendition": Rendition.TRANSCRIPT.value}
+            with transaction(self.engine) as connection:
+                self._note_opening(connection, actor, recording, checked, case, detail)
+        return cues
+
     def peaks(
         self, actor: Actor, id: UUID, *, purpose: str | None = None, case: str | None = None
     ) -> bytes | None:
@@ -245,6 +265,8 @@ class Opening(Common):
         try:
             if rendition == Rendition.TEXT.value:
                 return self._opened_text(recording)
+            if part is not None and rendition == Rendition.TRANSCRIPT.value:
+                return self._opened_transcript(recording, part)
             reader = self.vault.reader(recording, part)
             length = reader.length
         except (KeyDestroyed, KeyMissing):
@@ -272,6 +294,22 @@ class Opening(Common):
             etag=hashlib.sha256(f"{recording.id}/text".encode()).hexdigest()[:32],
             read=lambda start, stop: iter([text[start:stop]]),
             file_name=_file_name(recording, "text", "text/plain"),
+        )
+
+    def _opened_transcript(self, recording: Recording, part: StoredRendition) -> Opened:
+        """As given, or where stretches are silent, written anew without their lines."""
+        content = self.vault.read_all(recording, part)
+        masked = self.vault.descriptor(recording).masked
+        if masked:
+            kind, cues = transcript.parse(content)
+            content = transcript.write(kind, transcript.cut(cues, masked))
+        told = f"{recording.id}/{part.name}/{part.version}/{masked}"
+        return Opened(
+            length=len(content),
+            media_type=part.media_type,
+            etag=hashlib.sha256(told.encode()).hexdigest()[:32],
+            read=lambda start, stop: iter([content[start:stop]]),
+            file_name=_file_name(recording, part.name, part.media_type),
         )
 
     def _media_type(self, recording: Recording) -> str:

@@ -16,16 +16,21 @@ from archive import (
     catalogue,
     intake,
     permissions,
+    reviews,
     seal,
     sourcebook,
     supplements,
+    transcripts,
 )
-from archive.answers import Receipt
+from archive.answers import Receipt, View
 from archive.db import reading, transaction
 from archive.errors import (
+    BadFields,
+    FieldError,
     NotFound,
     SourceMismatch,
 )
+from archive.formats import transcript
 from archive.model import (
     Actor,
     Direction,
@@ -112,6 +117,29 @@ class Receiving(Common):
             with transaction(self.engine) as connection:
                 self._note_change(connection, actor, "supplement", id, changes)
         return done
+
+    def give_transcript(self, actor: Actor, id: UUID, content: bytes) -> View:
+        """Keeps what was said in a call, by its source; another transcript is replaced.
+
+        BadFields, and NotFound where the recording is no call of the actor's source; nothing is
+        kept then.
+        """
+        permissions.require(actor, Scope.INGEST)
+        recording = self._visible(actor, id)
+        if actor.source is not None and recording.source != actor.source:
+            raise NotFound()
+        try:
+            given = transcripts.keep(self.vault, self.engine, recording, content, now=self.now())
+        except transcript.TranscriptError as error:
+            raise BadFields(errors=[FieldError("transcript", str(error))]) from None
+        if given is not None:
+            masked = self.vault.descriptor(recording).masked
+            heard = [cue.text for cue in transcript.cut(given, masked)]
+            with transaction(self.engine) as connection:
+                if reviews.holds_card(heard):
+                    reviews.add(connection, id, "card-number", now=self.now())
+                self._note_change(connection, actor, "transcript", id, {"transcript": None})
+        return self._views(actor, [recording])[0]
 
     def settle_metadata(self, recording: Recording) -> None:
         """Adds what came before a recording that has just been described."""

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from flask import g, render_template
 from flask_babel import gettext as _
 
-from archive import hitlist, permissions
+from archive import hitlist, permissions, transcripts
 from archive.archive import View
 from archive.casework.cases import Note
 from archive.casework.staff import Colleague
 from archive.casework.verifications import Verification
 from archive.erasure.asking import ErasureRequest
 from archive.errors import CaseRequired, Forbidden
-from archive.model import Actor, Direction, Kind, Purpose, Rendition, Scope
+from archive.model import Actor, Cue, Direction, Kind, Purpose, Rendition, Scope
 from archive.web import desk
 from archive.web.desk import Listing
 from archive.web.kept import Kept
@@ -62,6 +62,8 @@ class Pane:
     silenced: tuple[str, ...]  # stretches that nobody hears, as "1:05–1:20"
     opened: bool
     text: str | None
+    transcribed: bool  # whether a transcript came with the call
+    said: tuple[Cue, ...]  # what it says, once its reader stated the purpose for this task
     formatted: bool
     problem: str | None
 
@@ -103,6 +105,10 @@ def build(
     if opened and not formatted:
         text, failed = _text(view, purpose, case)
         problem = problem or failed
+    said: tuple[Cue, ...] = ()
+    transcribed = bool(transcripts.said(view.descriptor, view.description))
+    if transcribed and kept is not None and kept.purpose and not problem:
+        said, problem = _said(view, purpose, case)
     if problem:
         purpose, opened = None, False
     noted = _noted(view, actor, case if not problem else None)
@@ -135,6 +141,8 @@ def build(
         silenced=silenced(view),
         opened=opened,
         text=text,
+        transcribed=transcribed,
+        said=said,
         formatted=formatted,
         problem=problem,
     )
@@ -200,6 +208,16 @@ def _text(view: View, purpose: str | None, case: str | None) -> tuple[str | None
     except (CaseRequired, Forbidden) as error:
         return None, type(error).__name__
     return mail.text, None
+
+
+def _said(view: View, purpose: str | None, case: str | None) -> tuple[tuple[Cue, ...], str | None]:
+    """What was said in the call, or the name of the error that stands before it."""
+    if Scope.OPEN not in g.actor.scopes:
+        return (), None
+    try:
+        return desk.archive_().transcript(g.actor, view.id, purpose=purpose, case=case), None
+    except (CaseRequired, Forbidden) as error:
+        return (), type(error).__name__
 
 
 def _media(view: View) -> str:

@@ -4,6 +4,7 @@
 
 import { isForPage } from "./app.js";
 import * as tools from "./player-tools.js";
+import { follow } from "./transcript.js";
 
 const root = document.querySelector("[data-player]");
 const say = root.dataset;
@@ -160,6 +161,8 @@ root.querySelectorAll("[data-from]").forEach((mark) => {
   tools.place(mark, Number(mark.dataset.from), Number(mark.dataset.to || mark.dataset.from), audio, duration);
 });
 
+const transcript = follow(audio, () => place(), (at) => moveTo(at));
+
 function again() { skip(-5); step(-1); }
 
 document.addEventListener("keydown", (event) => {
@@ -167,7 +170,7 @@ document.addEventListener("keydown", (event) => {
   const onButton = event.target.closest?.("button, a, summary, input[type=checkbox]");
   const far = event.shiftKey ? 15 : 5;
   const keys = {
-    " ": () => { if (onButton && onButton !== toggle) return false; pressed(); return true; },
+    " ": () => { if (onButton && onButton !== toggle && !onButton.matches("[data-go]")) return false; pressed(); return true; },
     ArrowLeft: () => { skip(-far); return true; },
     ArrowRight: () => { skip(far); return true; },
     ",": () => { step(-1); return true; },
@@ -177,6 +180,8 @@ document.addEventListener("keydown", (event) => {
     s: () => { toggleSilence(); return true; },
     a: () => { if (!balance) return false; lean(Number(balance.value) - 0.25); return true; },
     d: () => { if (!balance) return false; lean(Number(balance.value) + 0.25); return true; },
+    k: () => transcript.step(-1),
+    j: () => transcript.step(1),
     Home: () => { moveTo(0); return true; },
     End: () => { moveTo(duration); return true; },
   };

@@ -1,0 +1,147 @@
+"""Transcripts that come with calls: a sealed rendition as given, its lines in the description.
+
+The rendition keeps what the sender wrote; whatever is read out of it, shown or indexed, goes
+through `said`, which leaves out the lines of silenced stretches as they are at that moment.
+Knows nothing of who asks or why.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine
+
+from archive import catalogue, seal
+from archive.db import transaction
+from archive.errors import NotFound
+from archive.formats import transcript
+from archive.model import Cue, Descriptor, Kind, Recording, Rendition, StoredRendition
+from archive.storage import Stored
+from archive.vault import Description, Vault, recording_stem
+
+NAME = Rendition.TRANSCRIPT.value
+
+
+def said(descriptor: Descriptor, description: Description | None) -> tuple[Cue, ...]:
+    """The lines of a call that anybody may be shown: none of a silenced stretch."""
+    return transcript.cut(description.transcript, descriptor.masked) if description else ()
+
+
+def read(vault: Vault, recording: Recording, part: StoredRendition | None) -> tuple[Cue, ...]:
+    """The lines as given; () where there is no transcript. ObjectMissing, SealBroken."""
+    return transcript.parse(vault.read_all(recording, part))[1] if part is not None else ()
+
+
+def keep(
+    vault: Vault, engine: Engine, recording: Recording, raw: bytes, *, now: datetime
+) -> tuple[Cue, ...] | None:
+    """Keeps a transcript in place of the one before; its lines, or None where it is that one.
+
+    TranscriptError, and NotFound where the recording is no call or is being erased; nothing is
+    kept then.
+    """
+    kind, cues = transcript.parse(raw)
+    with transaction(engine) as connection:
+        # The row is locked while the small object is written, so that no two have one name. A
+        # crash leaves an object that no row names: the next transcript writes over it.
+        current = catalogue.get(connection, recording.id, lock=True)
+        if current is None or current.erasing or current.kind is not Kind.CALL:
+            raise NotFound()
+        old = catalogue.get_rendition(connection, current.id, NAME)
+        if old is not None and vault.read_all(current, old) == raw:
+            return None
+        version = old.version + 1 if old else 1
+        made = _write(vault, current, raw, kind, version=version)
+        _name(connection, vault, current, made, cues, now=now)
+    if old is not None:
+        vault.store.delete([old.object_key])
+    return cues
+
+
+def _name(
+    connection: Connection,
+    vault: Vault,
+    current: Recording,
+    made: StoredRendition,
+    cues: tuple[Cue, ...],
+    *,
+    now: datetime,
+) -> None:
+    """Row and description of a locked recording say the transcript; it is indexed again."""
+    catalogue.put_rendition(connection, made)
+    key = vault.data_key(current)
+    described = vault.description(current, key=key)
+    if described is not None:  # else describing will read it
+        sealed = vault.seal_description(key, current.id, replace(described, transcript=cues))
+        catalogue.change(
+            connection, current.id, description=sealed, index_due=True, index_next_at=now
+        )
+
+
+def _write(
+    vault: Vault, recording: Recording, raw: bytes, kind: str, *, version: int
+) -> StoredRendition:
+    written = vault.write(
+        key=vault.data_key(recording),
+        envelope=seal.Envelope(
+            id=recording.id,
+            cohort=recording.cohort,
+            rendition=NAME,
+            version=version,
+            seq=recording.envelope_seq,
+            wrapped_key=recording.wrapped_key,
+            descriptor=None,
+        ),
+        object_key=f"{recording_stem(recording)}{NAME}.{version}",
+        content=io.BytesIO(raw),
+    )
+    return StoredRendition(
+        recording_id=recording.id,
+        name=NAME,
+        version=version,
+        object_key=written.stored.key,
+        object_version=written.stored.version,
+        object_bytes=written.stored.bytes,
+        header_bytes=written.header_bytes,
+        bytes=written.plain_bytes,
+        media_type=kind,
+    )
+
+
+def restore(
+    vault: Vault,
+    engine: Engine,
+    recording: Recording,
+    stored: Stored,
+    *,
+    header_bytes: int,
+    now: datetime,
+) -> None:
+    """A transcript that lies in the store, for a row that lost it or has an older one.
+
+    Everything else of a call is made anew from its sound. ObjectMissing, SealBroken,
+    TranscriptError; NotFound where the recording is being erased.
+    """
+    made = StoredRendition(
+        recording_id=recording.id,
+        name=NAME,
+        version=int(stored.key.rpartition(".")[2]),
+        object_key=stored.key,
+        object_version=stored.version,
+        object_bytes=stored.bytes,
+        header_bytes=header_bytes,
+        bytes=0,
+        media_type=transcript.VTT,
+    )
+    raw = vault.read_all(recording, made)
+    kind, cues = transcript.parse(raw)
+    with transaction(engine) as connection:
+        current = catalogue.get(connection, recording.id, lock=True)
+        if current is None or current.erasing:
+            raise NotFound()
+        known = catalogue.get_rendition(connection, recording.id, NAME)
+        if known is None or known.version < made.version:
+            made = replace(made, bytes=len(raw), media_type=kind)
+            _name(connection, vault, current, made, cues, now=now)
