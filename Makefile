@@ -17,6 +17,8 @@ TEST_PACKAGES := chromium:chromium,chromium-browser,google-chrome softhsm2:softh
 	fonts-dejavu-core:/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
 
 PORT ?= 8080
+# One process more than there are cores, four at most: tests wait for other processes half of the time.
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -ge 4 ] && echo 4 || echo $$((n + 1)))
 export ARCHIVE_CORPUS ?= ../shared/corpus
 
 TRANSLATIONS := $(wildcard archive/translations/*/LC_MESSAGES/messages.po)
@@ -34,7 +36,7 @@ run: $(VENV)/.runtime $(VENV)/.assets ## set up, start everything here, deliver 
 	@exec $(BIN)/archive up --demo --port $(PORT)
 
 test: test-packages $(VENV)/.dev $(VENV)/.assets ## set up what the tests need and run them (ARGS=…)
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.dev $(VENV)/.assets ## style, types, import direction, templates and translations
 	@$(BIN)/ruff check .

@@ -57,6 +57,23 @@ def pytest_configure(config: pytest.Config) -> None:
     sys.addaudithook(_refuse_the_network)
 
 
+# Files whose few tests take a minute and more: begun first, so that no worker is left alone with
+# one of them at the end. (`make test` says --no-loadscope-reorder.)
+LONGEST = (
+    "test_marker", "test_destroyed_home", "test_accessibility", "test_holds_steps", "test_embedded",
+    "test_survival", "test_adversary", "test_rebuild", "test_backup", "test_chaos",
+    "test_bench_finding", "test_doors", "test_evidence", "test_player", "test_cases",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        name = item.path.stem
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session")
 def parts() -> Iterator[Parts]:
     """The running parts; their home is removed afterwards."""

@@ -17,7 +17,7 @@ def test_every_test_finds_an_empty_bucket_and_database(
 ) -> None:
     assert list(store.list("")) == []
     store.put_bytes("a/b", b"left behind")
-    with psycopg.connect(config.database_url) as connection:
+    with psycopg.connect(config.owner_url) as connection:
         connection.execute("create table left_behind ()")
 
 

@@ -13,12 +13,13 @@ from sqlalchemy import text
 from archive import auth, keys, periods, worker
 from archive.accounts import attempts
 from archive.anchors import Anchors
-from archive.archive import OPENING_LIFE, Archive
+from archive.archive import Archive
 from archive.auth import People
 from archive.backups import dumping
 from archive.db import transaction
 from archive.erasure import housekeeping
 from archive.keyring.recovery import PrivateKey
+from archive.verbs.opening import OPENING_LIFE
 from tests.clock import Clock
 from tests.test_backup import back_up, folder, private
 from tests.test_holds import CASE, HANDLER, case, hold

@@ -248,7 +248,7 @@ def test_a_case_is_worked_on_by_keyboard_alone(
         page.keyboard.type("toinen kohta")
         assert page.get_by_label("Alkaen").input_value() == "0:06"
         page.get_by_role("button", name="Tallenna muistiinpano").press("Enter")
-        page.get_by_role("link", name="0:06").wait_for()
+        page.get_by_role("link", name="0:06", exact=True).wait_for()
         expect(page.locator(".noted")).to_contain_text("toinen kohta")
         page.get_by_role("link", name="0:03").press("Enter")
         there.until("document.querySelector('[data-seek]').value === '3'")
