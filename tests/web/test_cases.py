@@ -239,7 +239,7 @@ def test_a_case_is_worked_on_by_keyboard_alone(
         card.get_by_label("Alkaen").fill("0:03")
         card.get_by_label("Alkaen").press("Enter")
         page.wait_for_url("**#r-*")
-        page.get_by_role("button", name="0:03").press("Enter")
+        page.get_by_role("button", name="0:03", exact=True).press("Enter")
         page.wait_for_url("**#t=3")
         page.locator("[data-drawn=true]").wait_for()
         there.until("document.querySelector('[data-seek]').value === '3'")
@@ -250,6 +250,6 @@ def test_a_case_is_worked_on_by_keyboard_alone(
         page.get_by_role("button", name="Tallenna muistiinpano").press("Enter")
         page.get_by_role("link", name="0:06", exact=True).wait_for()
         expect(page.locator(".noted")).to_contain_text("toinen kohta")
-        page.get_by_role("link", name="0:03").press("Enter")
+        page.get_by_role("link", name="0:03", exact=True).press("Enter")
         there.until("document.querySelector('[data-seek]').value === '3'")
         assert there.problems == []
