@@ -84,9 +84,18 @@ class Mouth:
         self.statuses: list[int] = []
 
     def say(self, method: str, path: str, body: bytes, **headers: str) -> Any:
-        answer = self._pool.request(
-            method, path, body=body, headers=self._ingest | headers, retries=False
-        )
+        for patience in reversed(range(10)):
+            try:
+                answer = self._pool.request(
+                    method, path, body=body, headers=self._ingest | headers, retries=False
+                )
+                break
+            except urllib3.exceptions.ProtocolError:
+                # A process whose parent was killed may still have taken the connection; a sender
+                # comes again.
+                if not patience:
+                    raise
+                time.sleep(0.5)
         self.statuses.append(answer.status)
         return answer
 
