@@ -29,7 +29,7 @@ from archive.sources import announced, cdr, pbx_names
 from tests.cdr_samples import A_LEG, freeswitch_json, freeswitch_xml
 
 FOUND = Path(__file__).parent / "regressions" / "fuzz"
-SECONDS = 20.0
+SECONDS = 12.0
 SLOW_S = 5.0  # of the processor, for one file
 SILENT_S = 60.0
 MOST_BYTES = 60_000

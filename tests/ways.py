@@ -26,7 +26,7 @@ from tests.dovecot import Dovecot, dovecot
 
 SOURCE = "chaos"  # of the token that HTTP delivers with
 WAYS = {"HTTP": SOURCE, "SMTP": "smtp", "IMAP": "chaos-imap"}
-MOST = 60
+MOST = 40
 MOST_BYTES = 300_000
 FINISH_S = 60
 

@@ -46,7 +46,7 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-EXAMPLES = 6  # an operation
+EXAMPLES = 4  # an operation
 BOUNDED = settings(
     max_examples=EXAMPLES,
     derandomize=True,
