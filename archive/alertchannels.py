@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import urllib3
@@ -23,6 +22,7 @@ from archive.alerts import Told
 from archive.casework import outgoing
 from archive.config import Config
 from archive.errors import BadSetting
+from archive.hosts import is_this_machine
 
 TIMEOUT_S = 10.0
 ANSWER_BYTES = 64 * 1024  # of an answer, which is thrown away
@@ -55,7 +55,7 @@ def _check_url(config: Config) -> None:
     split = urlsplit(config.alert_url)
     if split.scheme not in {"http", "https"} or not split.hostname or split.username is not None:
         raise BadSetting(name=URL, reason="expected https://host/path")
-    if not _is_this_machine(split.hostname):
+    if not is_this_machine(split.hostname):
         if split.hostname not in config.eu_hosts:
             raise BadSetting(name=URL, reason="its host is not in ARCHIVE_EU_HOSTS")
         if split.scheme != "https":
@@ -134,10 +134,3 @@ def _mailer(server: outgoing.Server, address: str) -> Callable[[Told], str]:
 
 def _instant(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

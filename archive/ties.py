@@ -1,8 +1,9 @@
 """What ties recordings together: digests of Message-IDs and call ids, as words of the index.
 
 They stand beside the addresses of a document, so they are found exactly, are sealed or keyed with
-the month like every other word, and go when its month is written anew. The catalogue holds
-none: a digest there would outlive, in its dumps, the night that destroys the recording.
+the month like every other word, and go when its month is written anew. The catalogue holds none of
+Message-IDs: a digest there would outlive, in its dumps, the night that destroys the recording. Of
+call ids it holds one (`legs`), keyed as references are, for metadata that look for their legs.
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from email.utils import format_datetime
-from ipaddress import ip_address
 from urllib.parse import unquote, urlsplit
 from uuid import UUID, uuid4
 
@@ -23,6 +22,7 @@ from sqlalchemy import Connection, Engine, text
 from archive.config import Config
 from archive.db import transaction
 from archive.errors import BadSetting
+from archive.hosts import is_this_machine
 
 TIMEOUT_S = 20
 WAITS = tuple(timedelta(minutes=m) for m in (1, 5, 20, 60, 120, 240))  # the last one repeats
@@ -51,7 +51,7 @@ def server_of(config: Config) -> Server | None:
     split = urlsplit(config.smtp_url)
     if split.scheme not in {"smtp", "smtps"} or not split.hostname or split.path not in {"", "/"}:
         raise BadSetting(name=SMTP_URL, reason="expected smtp(s)://user:password@host:port")
-    here = _is_this_machine(split.hostname)
+    here = is_this_machine(split.hostname)
     if not here and split.hostname not in config.eu_hosts:
         raise BadSetting(name=SMTP_URL, reason="its host is not in ARCHIVE_EU_HOSTS")
     if not is_address(config.mail_from):
@@ -199,10 +199,3 @@ def _again(
                 error_code = :code where id = :id"""),
         {"id": id, "next": now + WAITS[min(attempts, len(WAITS) - 1)], "code": code},
     )
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

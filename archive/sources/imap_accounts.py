@@ -9,12 +9,12 @@ import ssl
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from archive.config import PREFIX, Config
 from archive.errors import BadSetting
+from archive.hosts import is_this_machine
 from archive.model import Direction
 
 SETTING = PREFIX + "IMAP_ACCOUNTS"
@@ -95,7 +95,7 @@ def _account(given: Mapping[str, Any], number: int, config: Config) -> Account:
     host, tls = _text(given, "host", where), given.get("tls", "implicit")
     if tls not in _PORTS:
         raise _bad(f"{where}: tls is implicit, starttls or none")
-    here = _is_this_machine(host)
+    here = is_this_machine(host)
     if tls == "none" and not here:
         raise _bad(f"{where}: tls none is for a server on this machine")
     if not here and host not in config.eu_hosts:
@@ -161,15 +161,6 @@ def _address(given: Any, where: str) -> str:
     if not isinstance(given, str) or "@" not in given.strip("@") or "*" in given:
         raise _bad(f"{where}: mailboxes are whole email addresses")
     return given.strip().lower()
-
-
-def _is_this_machine(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _bad(reason: str) -> BadSetting:

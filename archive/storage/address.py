@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from archive.config import Config, running_parts
 from archive.errors import BadSetting, NotRunning
+from archive.hosts import is_this_machine
 from archive.storage.journals import Journals
 from archive.storage.s3 import Place, S3Store
 from archive.storage.vacuum import vacuum
@@ -36,7 +36,7 @@ def store_from(config: Config) -> S3Store:
 def _configured(config: Config) -> S3Store:
     place = place_of(config.store_url, config.store_access_key, config.store_secret_key)
     host = urlsplit(config.store_url).hostname or ""
-    if not _is_this_machine(host) and host not in config.eu_hosts:
+    if not is_this_machine(host) and host not in config.eu_hosts:
         raise BadSetting(name="ARCHIVE_STORE_URL", reason="its host is not in ARCHIVE_EU_HOSTS")
     return S3Store(_locking(place, config))
 
@@ -53,7 +53,7 @@ def backup_store(config: Config, url: str) -> S3Store:
         name = str(error.facts["name"])
         raise BadSetting(name=names.get(name, name), reason=error.facts["reason"]) from None
     host = urlsplit(url).hostname or ""
-    if not _is_this_machine(host) and host not in config.eu_hosts:
+    if not is_this_machine(host) and host not in config.eu_hosts:
         raise BadSetting(name="ARCHIVE_BACKUP_URL", reason="its host is not in ARCHIVE_EU_HOSTS")
     if config.store_url and _same(config.store_url, url):
         raise BadSetting(
@@ -114,15 +114,6 @@ def place_of(url: str, access_key: str, secret_key: str) -> Place:
         access_key=access_key,
         secret_key=secret_key,
     )
-
-
-def _is_this_machine(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_full(folder: Path) -> bool:

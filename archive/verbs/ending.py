@@ -49,16 +49,14 @@ class Ending(Common):
 
     def request_erasure(self, actor: Actor, id: UUID, *, reason: str) -> Erasure | ErasureRequest:
         """Erases; with four eyes the first one only asks for it, and the second one erases."""
-        recording = self._erasable(actor, id, reason)
         if self.config.erase_four_eyes:
+            self._erasable(actor, id, reason)
             with transaction(self.engine) as connection:
                 if catalogue.get(connection, id, lock=True) is None:
                     raise NotFound()
                 if not asking.is_asked_by_another(connection, actor, id):
                     return asking.ask(connection, actor, id, reason=reason, now=self.now())
-        return expiry.erase(
-            self._means, actor, recording, reason=reason, four_eyes=self.config.erase_four_eyes
-        )
+        return self.erase(actor, id, reason=reason)
 
     def withdraw_erasure(self, actor: Actor, id: UUID) -> None:
         """Takes back the wish to erase a recording. NotFound where nobody asked for it."""

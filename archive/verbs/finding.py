@@ -49,7 +49,7 @@ from archive.model import (
 )
 from archive.search import understanding
 from archive.search.marking import Excerpt, Marker
-from archive.verbs.opening import Opening
+from archive.verbs.opening import Opening, stated
 
 SOURCE_BYTES = 96 * 1024  # of an email's original, shown on a page
 
@@ -202,12 +202,7 @@ class Finding(Opening):
         return views
 
     def _purpose_of_list(self, actor: Actor, purpose: str | None, case: str | None) -> None:
-        try:
-            checked = Purpose(purpose or "")
-        except ValueError:
-            raise PurposeRequired() from None
-        permissions.require_purpose(actor, checked)
-        if checked is Purpose.COMPLAINT:
+        if stated(actor, purpose) is Purpose.COMPLAINT:
             with reading(self.engine) as connection:
                 if not case or not cases.is_open(connection, case):
                     raise CaseRequired()

@@ -14,7 +14,7 @@ from archive import (
     permissions,
     retention,
 )
-from archive.answers import Opened
+from archive.answers import CaseFile, Opened
 from archive.casework import cases
 from archive.db import reading, transaction
 from archive.errors import (
@@ -64,11 +64,7 @@ class HandingOut(Casework, Finding):
 
         NotFound, CaseClosed, BadFields where nothing is left.
         """
-        permissions.require_evidence(actor)
-        if purpose != Purpose.COMPLAINT.value:
-            raise PurposeRequired()
-        file = self.case_file(actor, number)
-        found = choosing.choices(file, customer_pattern=self.config.customer_pattern)
+        file, found = self._case_for(actor, number, purpose)
         with transaction(self.engine) as connection:
             cases.require_open(connection, number)
             rows = catalogue.get_many(connection, choosing.chosen(found, None))
@@ -92,11 +88,7 @@ class HandingOut(Casework, Finding):
 
         NotFound, CaseClosed, BadFields where there is none.
         """
-        permissions.require_evidence(actor)
-        if purpose != Purpose.COMPLAINT.value:
-            raise PurposeRequired()
-        file = self.case_file(actor, number)
-        found = choosing.choices(file, customer_pattern=self.config.customer_pattern)
+        _, found = self._case_for(actor, number, purpose)
         mails = [choice for choice in found if choice.view.kind is Kind.EMAIL]
         with transaction(self.engine) as connection:
             cases.require_open(connection, number)
@@ -119,6 +111,16 @@ class HandingOut(Casework, Finding):
         rows = [self._visible(actor, v.id, purpose=purpose, case=case) for v in page.items]
         checked = {self._purpose(actor, row, purpose, case) for row in rows}
         return self._mbox(actor, rows, checked.pop(), case)
+
+    def _case_for(
+        self, actor: Actor, number: str, purpose: str | None
+    ) -> tuple[CaseFile, tuple[Choice, ...]]:
+        """A case whose contents may be handed out for this purpose, and what of it is its own."""
+        permissions.require_evidence(actor)
+        if purpose != Purpose.COMPLAINT.value:
+            raise PurposeRequired()
+        file = self.case_file(actor, number)
+        return file, choosing.choices(file, customer_pattern=self.config.customer_pattern)
 
     def _mbox(
         self, actor: Actor, rows: Sequence[Recording], purpose: Purpose, case: str | None

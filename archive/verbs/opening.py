@@ -208,11 +208,7 @@ class Opening(Common):
     def _purpose(
         self, actor: Actor, recording: Recording, purpose: str | None, case: str | None
     ) -> Purpose:
-        try:
-            checked = Purpose(purpose or "")
-        except ValueError:
-            raise PurposeRequired() from None
-        permissions.require_purpose(actor, checked)
+        checked = stated(actor, purpose)
         if checked is Purpose.COMPLAINT and not self._case_covers(recording, case):
             raise CaseRequired()
         return checked
@@ -322,3 +318,13 @@ class Opening(Common):
 def _file_name(recording: Recording, rendition: str, media_type: str) -> str:
     extension = _EXTENSIONS.get(media_type.split(";")[0], "bin")
     return f"{recording.id}-{rendition}.{extension}"
+
+
+def stated(actor: Actor, purpose: str | None) -> Purpose:
+    """The purpose that was stated, one of the actor's. PurposeRequired, Forbidden."""
+    try:
+        checked = Purpose(purpose or "")
+    except ValueError:
+        raise PurposeRequired() from None
+    permissions.require_purpose(actor, checked)
+    return checked

@@ -13,12 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from archive.config import Config
 from archive.errors import BadSetting, RootKeyAway, RootKeyUnusable
+from archive.hosts import is_this_machine
 from archive.keyring.keepers.kept import NotOpened
 
 try:
@@ -51,7 +51,7 @@ def place_of(config: Config) -> Place:
     host = split.hostname or ""
     if split.scheme not in {"http", "https"} or not host or split.username or split.query:
         raise BadSetting(name="ARCHIVE_VAULT_URL", reason="expected https://host:port")
-    if not _is_this_machine(host):
+    if not is_this_machine(host):
         if split.scheme != "https":
             raise BadSetting(name="ARCHIVE_VAULT_URL", reason="expected https: keys are sent to it")
         if host not in config.eu_hosts:
@@ -229,13 +229,6 @@ class TransitKeeper:
 
 class _Refused(RootKeyUnusable):
     """The root key cannot be used: {where} refuses what it was asked for."""
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _base64(raw: bytes) -> str:
