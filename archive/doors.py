@@ -67,14 +67,14 @@ PAGES = (
     *_doors(
         PUBLIC, "", "static", "healthz", "readyz", "metrics",
         "login.form", "login.log_in", "login.once", "login.language", "login.code",
-        "login.give_code",
+        "login.give_code", "provider.begin", "provider.back",
     ),
     *_doors(
         SOMEBODY, "", "login.home", "login.log_out", "login.password", "login.choose_password",
         "account.overview", "account.begin_factor", "account.factor", "account.confirm_factor",
         "account.renew_codes", "account.remove_factor", "account.end_others",
-        "account.commitment", "account.agree", "account.prove", "notices.listing",
-        "notices.seen", "notices.address",
+        "account.commitment", "account.agree", "account.prove", "provider.prove",
+        "notices.listing", "notices.seen", "notices.address",
     ),
     *_doors(SOMEBODY, SESSION, "account.end_session"),
     *_doors(VERIFY, "", "verify.form", "verify.look_up"),

@@ -33,6 +33,7 @@ from archive.web import (
     notices,
     outcomes,
     proof,
+    provider,
     quality,
     recording,
     reviews,
@@ -48,6 +49,7 @@ from archive.web import (
 
 BLUEPRINTS = (
     login.pages,
+    provider.pages,
     verify.pages,
     outcomes.pages,
     timeline.pages,
@@ -127,6 +129,7 @@ def _everywhere() -> dict[str, object]:
         "here": gate.local_path(request.full_path.rstrip("?")),
         "words": words,
         "style_nonce": gate.style_nonce,
+        "offers_provider": current_app.extensions["provider"] is not None,
     }
 
 

@@ -163,6 +163,7 @@ VERBS = {
     "refuse-log-in": _("A failed log-in"),
     "refused": _("Refused for want of a right"),
     "begin-second-factor": _("Took a second factor into use"),
+    "part-from-provider": _("Parted a user from the identity provider"),
     "remove-second-factor": _("Removed a second factor"),
     "renew-recovery-codes": _("Made new recovery codes"),
     "accept-commitment": _("Accepted the confidentiality commitment"),
