@@ -72,7 +72,7 @@ def fill(
         _insert(archive, recordings)
         archive.index.put([documents.document(archive.vault, r) for r in recordings])
         made += len(recordings)
-        if made % (10 * BATCH) == 0:
+        if made // (10 * BATCH) > (made - len(recordings)) // (10 * BATCH):
             say(f"{made} contacts")
     with transaction(archive.engine) as connection:
         connection.execute(
