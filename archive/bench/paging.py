@@ -200,7 +200,9 @@ class Person:
         found = re.search(r'name="csrf" value="([^"]+)"', page)
         if found is None:
             raise PartFailed(part="The web service", reason="it did not log a person in")
-        return cls(pool, cookie, found[1])
+        person = cls(pool, cookie, found[1])
+        person.post("/commitment", version=people.commitment or "")
+        return person
 
     def get(self, path: str, **headers: str) -> bytes:
         """The body of a page."""
