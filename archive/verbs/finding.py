@@ -26,7 +26,7 @@ from archive import (
 )
 from archive import excerpts as excerpting
 from archive.answers import Leg, Page, View
-from archive.casework import cases, holds
+from archive.casework import cases, holdrows
 from archive.db import reading, transaction
 from archive.errors import (
     ArchiveError,
@@ -406,7 +406,7 @@ class Finding(Opening):
         if not query.held:
             return query
         with reading(self.engine) as connection:
-            held = holds.held_now(connection, self.now())
+            held = holdrows.held_now(connection, self.now())
         return replace(query, ids=held if query.ids is None else held & query.ids)
 
     def _facets(
