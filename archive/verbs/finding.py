@@ -109,7 +109,8 @@ class Finding(Opening):
         self, actor: Actor, id: UUID, *, purpose: str | None, case: str | None = None
     ) -> tuple[str, bool]:
         """An email as it arrived, and whether that is all; audited like an opening."""
-        opened = self.open(actor, id, purpose=purpose, case=case)
+        as_mail = self._as_mail(id)
+        opened = self.open(actor, id, purpose=purpose, case=case, rendition=as_mail)
         if opened.media_type != "message/rfc822":
             raise NotFound()
         stop = min(opened.length, SOURCE_BYTES)

@@ -45,7 +45,8 @@ from archive.verbs.base import Common
 OPENING_LIFE = timedelta(minutes=15)
 
 _EXTENSIONS = {"audio/ogg": "ogg", "message/rfc822": "eml", "application/json": "json",
-               "text/plain": "txt", "text/vtt": "vtt"}  # fmt: skip
+               "text/plain": "txt", "text/vtt": "vtt",
+               "application/vnd.ms-outlook": "msg"}  # fmt: skip
 
 
 class Opening(Common):
@@ -199,11 +200,18 @@ class Opening(Common):
         self, actor: Actor, id: UUID, index: int, *, purpose: str | None, case: str | None = None
     ) -> tuple[str, str, bytes]:
         """Name, type and content of one attachment of an email; audited like an opening."""
-        opened = self.open(actor, id, purpose=purpose, case=case)
+        as_mail = self._as_mail(id)
+        opened = self.open(actor, id, purpose=purpose, case=case, rendition=as_mail)
         found = mail.attachment(b"".join(opened.read(0, opened.length)), index)
         if found is None:
             raise NotFound()
         return found
+
+    def _as_mail(self, id: UUID) -> str:
+        """The rendition of an email that is an RFC 5322 message: its original, but of a .msg."""
+        with reading(self.engine) as connection:
+            made = catalogue.get_rendition(connection, id, Rendition.MESSAGE.value)
+        return (Rendition.MESSAGE if made else Rendition.ORIGINAL).value
 
     def _purpose(
         self, actor: Actor, recording: Recording, purpose: str | None, case: str | None
@@ -310,7 +318,9 @@ class Opening(Common):
 
     def _media_type(self, recording: Recording) -> str:
         if recording.kind is Kind.EMAIL:
-            return "message/rfc822"
+            description = self.vault.description(recording)
+            outlook = description and description.mail and description.mail.container == "outlook"
+            return "application/vnd.ms-outlook" if outlook else "message/rfc822"
         given = self.vault.descriptor(recording).media_type
         return given if given.startswith("audio/") else "application/octet-stream"
 
