@@ -14,11 +14,13 @@ from sqlalchemy import Connection
 from archive import (
     audit,
     catalogue,
+    legs,
     openings,
+    pairing,
     permissions,
     transcripts,
 )
-from archive.answers import MailView, Opened
+from archive.answers import MailView, Opened, View
 from archive.db import reading, transaction
 from archive.errors import (
     CaseRequired,
@@ -182,6 +184,35 @@ class Opening(Common):
             with transaction(self.engine) as connection:
                 self._note_opening(connection, actor, recording, checked, case, detail)
         return cues
+
+    def other_side(
+        self, actor: Actor, view: View, *, purpose: str | None, case: str | None = None
+    ) -> pairing.Together | None:
+        """The other side of a call that was recorded as two, where the actor may open that too.
+
+        For a page that shows `view` already; each side is opened, and noted, by itself.
+        """
+        permissions.require(actor, Scope.OPEN)
+        if not pairing.is_side(view):
+            return None
+        with reading(self.engine) as connection:
+            others = catalogue.get_many(connection, legs.beside(connection, view.id))
+        found = [
+            one
+            for one in others.values()
+            if self._sees(actor, one, purpose=purpose, case=case)
+            and self._opens(actor, one, purpose, case)
+        ]
+        return pairing.other_side(view, self._views(actor, found))
+
+    def _opens(
+        self, actor: Actor, recording: Recording, purpose: str | None, case: str | None
+    ) -> bool:
+        try:
+            self._purpose(actor, recording, purpose, case)
+        except (CaseRequired, Forbidden, KeyDestroyed, KeyMissing, PurposeRequired):
+            return False
+        return True
 
     def peaks(
         self, actor: Actor, id: UUID, *, purpose: str | None = None, case: str | None = None
