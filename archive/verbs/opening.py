@@ -91,20 +91,32 @@ class Opening(Common):
         checked = self._purpose(actor, recording, purpose, case)
         self._require_hearing(actor, recording, rendition)
         self._part(recording, rendition)
+        return self.begin_opening(actor, recording, purpose=checked, case=case, rendition=rendition)
+
+    def begin_opening(
+        self,
+        actor: Actor,
+        recording: Recording,
+        *,
+        purpose: Purpose,
+        case: str | None = None,
+        rendition: str = Rendition.PLAYBACK.value,
+    ) -> tuple[str, datetime]:
+        """Token and audit entry, where the caller found that the actor may open the recording."""
         with transaction(self.engine) as connection:
-            token, until = openings.make(
+            made = openings.make(
                 connection,
                 now=self.now(),
                 life=OPENING_LIFE,
                 actor=actor,
-                recording_id=id,
+                recording_id=recording.id,
                 rendition=rendition,
-                purpose=checked.value,
+                purpose=purpose.value,
                 case=case,
             )
             detail = {"rendition": rendition, "opening": True}
-            self._note_opening(connection, actor, recording, checked, case, detail)
-        return token, until
+            self._note_opening(connection, actor, recording, purpose, case, detail)
+        return made
 
     def _require_hearing(self, actor: Actor, recording: Recording, rendition: str) -> None:
         """Forbidden for the original of what is silenced in parts, without the right to it."""
