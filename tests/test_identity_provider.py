@@ -355,6 +355,9 @@ def test_another_sites_page_begins_no_log_in(app: Flask) -> None:
         assert answer.status_code == 303 and answer.location.startswith(where)
     answer = app.test_client().get("/login/provider", headers={"Sec-Fetch-Site": "same-origin"})
     assert urlsplit(answer.location).path == "/auth"
+    cookie = answer.headers["Set-Cookie"]
+    assert cookie.startswith("login=") and "HttpOnly" in cookie and "SameSite=Lax" in cookie
+    assert f"Max-Age={int(starting.LIFE.total_seconds())};" in cookie
 
 
 def test_without_a_provider_there_is_no_button_and_no_address(
