@@ -39,7 +39,7 @@ from archive.errors import (
     NotFound,
     NotLetIn,
 )
-from archive.model import Actor, Purpose
+from archive.model import Actor, Purpose, Scope
 
 IDLE = timedelta(minutes=30)
 LONGEST = timedelta(hours=10)
@@ -111,7 +111,12 @@ class People:
         group_days: Iterable[tuple[str, int]] = (),
         factor_groups: Iterable[str] = (),
         commitment: str | None = None,
+        break_glass: Iterable[str] = (),
     ) -> None:
+        self._break_glass = frozenset(break_glass)
+        for name in self._break_glass - permissions.EMERGENCY_GROUPS:
+            expected = ", ".join(sorted(permissions.EMERGENCY_GROUPS))
+            raise BadSetting(name="ARCHIVE_BREAK_GLASS", reason=f"{name} is none of {expected}")
         self._group_days, self._factor_groups = dict(group_days), frozenset(factor_groups)
         for name in self._group_days.keys() - permissions.GROUPS.keys():
             raise BadSetting(name="ARCHIVE_GROUP_DAYS", reason=f"there is no group {name}")
@@ -784,13 +789,16 @@ class People:
                 {"hash": hashed, "id": id},
             )
 
+    def _exceptional(self, group: str) -> frozenset[Scope]:
+        return frozenset({Scope.BREAK_GLASS}) if group in self._break_glass else frozenset()
+
     def _person_actor(self, row: Any, session: bytes) -> Actor:
         return Actor(
             id=str(row.id),
             name=row.name,
             kind="person",
             group=row.group,
-            scopes=permissions.scopes_of(row.group),
+            scopes=permissions.scopes_of(row.group) | self._exceptional(row.group),
             lines=permissions.allowed_lines(row.group, row.lines),
             purposes=permissions.allowed_purposes(row.group),
             session=session,

@@ -237,6 +237,12 @@ class Config:
         "provider's word is none",
         _words,
     )
+    break_glass: tuple[str, ...] = setting(
+        (),
+        "groups whose people may open one recording beyond their rights in an emergency, told to "
+        "data protection at once: of customer-service, complaints, quality-lead, admin",
+        _words,
+    )
     case_days: int = setting(
         1095,
         "days after the closing of a complaint case until its key is destroyed, with subject, "

@@ -86,6 +86,10 @@ TABLES = (
          "case_number state language object_key object_version reason"),
     Kept("evidence_recording", "which recordings are in a package", "as long as the package",
          "deleted with it"),
+    Kept("emergency", "recordings opened in an emergency, and what a review found",
+         f"{COUNTS.days} days after the review", "the nightly run deletes the row",
+         {"reason note": "why, and what was found; sealed under the recording's key, go with it",
+          "by reviewed_by": "users' ids"}, "session outcome"),
     Kept("verification", "what verifying a contact came to",
          "a year, or as long as the recording it is about",
          "the key of the day is destroyed and the nightly run deletes the row; or with the "
