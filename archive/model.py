@@ -68,6 +68,7 @@ class Rendition(StrEnum):
     PEAKS = "peaks"  # JSON, wavesurfer's form
     TRANSCRIPT = "transcript"  # WebVTT or JSON, as its sender gave it
     TEXT = "text"  # UTF-8, an email's readable text
+    MESSAGE = "message"  # RFC 5322, of an original that is an Outlook .msg
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +253,7 @@ class MailDescription:
     in_reply_to: str | None = None
     references: tuple[str, ...] = ()
     bcc: tuple[str, ...] = ()  # by a journal report: who got it and stands in no header
+    container: str | None = None  # "outlook": the original is a .msg
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from archive import (
 )
 from archive import excerpts as excerpting
 from archive.answers import Leg, Page, View
-from archive.casework import cases, holds
+from archive.casework import cases, holdrows
 from archive.db import reading, transaction
 from archive.errors import (
     ArchiveError,
@@ -113,7 +113,8 @@ class Finding(Opening):
         self, actor: Actor, id: UUID, *, purpose: str | None, case: str | None = None
     ) -> tuple[str, bool]:
         """An email as it arrived, and whether that is all; audited like an opening."""
-        opened = self.open(actor, id, purpose=purpose, case=case)
+        as_mail = self._as_mail(id)
+        opened = self.open(actor, id, purpose=purpose, case=case, rendition=as_mail)
         if opened.media_type != "message/rfc822":
             raise NotFound()
         stop = min(opened.length, SOURCE_BYTES)
@@ -430,7 +431,7 @@ class Finding(Opening):
         if not query.held:
             return query
         with reading(self.engine) as connection:
-            held = holds.held_now(connection, self.now())
+            held = holdrows.held_now(connection, self.now())
         return replace(query, ids=held if query.ids is None else held & query.ids)
 
     def _facets(

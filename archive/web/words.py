@@ -250,7 +250,13 @@ FILES = {
     "text/html": _("a web page"),
     "application/zip": _("a packed file"),
 }
-CHANNELS = {"agent": _("Agent"), "customer": _("Customer")}
+CHANNELS = {
+    "agent": _("Agent"),
+    "customer": _("Customer"),
+    # Two sides of a call of which nothing else is known.
+    "inbound": DIRECTIONS["inbound"],
+    "outbound": DIRECTIONS["outbound"],
+}
 
 # What happened and what can be done now, by the error's class; the rest by status.
 ERRORS: dict[str, tuple[LazyString, LazyString]] = {
