@@ -13,6 +13,7 @@ const provider = new oidc.Provider(issuer, {
     {
       client_id: "archive",
       client_secret: secret,
+      require_auth_time: true,
       redirect_uris: returnUrl.split(" "),
       post_logout_redirect_uris: afterUrl.split(" "),
       grant_types: ["authorization_code"],
