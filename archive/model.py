@@ -300,6 +300,7 @@ class Document:
     text: str
     duration_s: float | None = None
     attachments: bool | None = None  # whether an email has any; None: no email
+    company: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +326,7 @@ class Query:
     attachment: bool | None = None
     held: bool = False  # only what is held for a case
     ids: frozenset[UUID] | None = None  # none but these
+    companies: frozenset[str] | None = None  # as `lines`
 
 
 @dataclass(frozen=True, slots=True)

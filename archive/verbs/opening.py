@@ -14,11 +14,13 @@ from sqlalchemy import Connection
 from archive import (
     audit,
     catalogue,
+    legs,
     openings,
+    pairing,
     permissions,
     transcripts,
 )
-from archive.answers import MailView, Opened
+from archive.answers import MailView, Opened, View
 from archive.db import reading, transaction
 from archive.errors import (
     CaseRequired,
@@ -89,20 +91,32 @@ class Opening(Common):
         checked = self._purpose(actor, recording, purpose, case)
         self._require_hearing(actor, recording, rendition)
         self._part(recording, rendition)
+        return self.begin_opening(actor, recording, purpose=checked, case=case, rendition=rendition)
+
+    def begin_opening(
+        self,
+        actor: Actor,
+        recording: Recording,
+        *,
+        purpose: Purpose,
+        case: str | None = None,
+        rendition: str = Rendition.PLAYBACK.value,
+    ) -> tuple[str, datetime]:
+        """Token and audit entry, where the caller found that the actor may open the recording."""
         with transaction(self.engine) as connection:
-            token, until = openings.make(
+            made = openings.make(
                 connection,
                 now=self.now(),
                 life=OPENING_LIFE,
                 actor=actor,
-                recording_id=id,
+                recording_id=recording.id,
                 rendition=rendition,
-                purpose=checked.value,
+                purpose=purpose.value,
                 case=case,
             )
             detail = {"rendition": rendition, "opening": True}
-            self._note_opening(connection, actor, recording, checked, case, detail)
-        return token, until
+            self._note_opening(connection, actor, recording, purpose, case, detail)
+        return made
 
     def _require_hearing(self, actor: Actor, recording: Recording, rendition: str) -> None:
         """Forbidden for the original of what is silenced in parts, without the right to it."""
@@ -182,6 +196,35 @@ class Opening(Common):
             with transaction(self.engine) as connection:
                 self._note_opening(connection, actor, recording, checked, case, detail)
         return cues
+
+    def other_side(
+        self, actor: Actor, view: View, *, purpose: str | None, case: str | None = None
+    ) -> pairing.Together | None:
+        """The other side of a call that was recorded as two, where the actor may open that too.
+
+        For a page that shows `view` already; each side is opened, and noted, by itself.
+        """
+        permissions.require(actor, Scope.OPEN)
+        if not pairing.is_side(view):
+            return None
+        with reading(self.engine) as connection:
+            others = catalogue.get_many(connection, legs.beside(connection, view.id))
+        found = [
+            one
+            for one in others.values()
+            if self._sees(actor, one, purpose=purpose, case=case)
+            and self._opens(actor, one, purpose, case)
+        ]
+        return pairing.other_side(view, self._views(actor, found))
+
+    def _opens(
+        self, actor: Actor, recording: Recording, purpose: str | None, case: str | None
+    ) -> bool:
+        try:
+            self._purpose(actor, recording, purpose, case)
+        except (CaseRequired, Forbidden, KeyDestroyed, KeyMissing, PurposeRequired):
+            return False
+        return True
 
     def peaks(
         self, actor: Actor, id: UUID, *, purpose: str | None = None, case: str | None = None
