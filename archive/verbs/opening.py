@@ -47,7 +47,8 @@ from archive.verbs.base import Common
 OPENING_LIFE = timedelta(minutes=15)
 
 _EXTENSIONS = {"audio/ogg": "ogg", "message/rfc822": "eml", "application/json": "json",
-               "text/plain": "txt", "text/vtt": "vtt"}  # fmt: skip
+               "text/plain": "txt", "text/vtt": "vtt",
+               "application/rs-metadata+xml": "xml"}  # fmt: skip
 
 
 class Opening(Common):
