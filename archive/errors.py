@@ -97,6 +97,28 @@ class BadCredentials(ArchiveError):
     exit_code = 13
 
 
+class ProviderAway(ArchiveError):
+    """The identity provider does not answer: {reason}. Try again in a moment."""
+
+    status = 503
+    exit_code = 13
+    retry_after_s = 5
+
+
+class ProviderRefused(ArchiveError):
+    """The log-in at the identity provider was not accepted: {reason}."""
+
+    status = 401
+    exit_code = 13
+
+
+class NotLetIn(ArchiveError):
+    """The identity provider knows this person, but nothing gives them a right here."""
+
+    status = 403
+    exit_code = 13
+
+
 class TooManyAttempts(ArchiveError):
     """Too many failed attempts. Wait {wait_s} seconds and try again."""
 

@@ -190,6 +190,9 @@ def rights() -> str:
         "log in again. A machine token has scopes, lines, purposes and a source of its own, and "
         "never `admin` or `audit`. Every refusal is an entry of the audit log.",
         "",
+        "People of groups in `ARCHIVE_BREAK_GLASS` (none by default) also hold `break-glass`: one "
+        "recording beyond their rights in an emergency, never one that is restricted or over.",
+        "",
         "## Doors",
         "",
         "| method | address | asks for | about one's own |",
