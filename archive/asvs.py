@@ -42,7 +42,7 @@ V1.3.11 | nothing foreign steers mail commands | : mails hold case numbers, ids 
 V1.4.1 | memory-safe handling of memory | : Python; decoders run behind walls of their own
 V1.4.2 | numbers are checked for their range | = test_whatever_is_sent_with_a_token_is_answered_as_described
 V1.4.3 | memory is given back, nothing used after | : Python; decoders are processes that end
-V1.5.1 | XML parsers resolve nothing outside | - no XML is parsed but the answers of the object store
+V1.5.1 | XML parsers resolve nothing outside | = test_what_is_no_siprec_is_said_to_be_none test_what_is_no_cdr_is_said_to_be_none
 V1.5.2 | nothing foreign is unpickled | : JSON alone; ruff's rule S301 refuses pickle
 V2.1.1 | the form of each field is documented | = test_every_route_of_the_interface_is_described_and_nothing_else
 V2.1.2 | which fields must agree is documented | : docs/interface.md and the description of the interface

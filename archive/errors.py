@@ -371,6 +371,12 @@ class BackupUnusable(ArchiveError):
     exit_code = 80
 
 
+class ExportUnusable(ArchiveError):
+    """The export in {path} cannot be used: {reason}."""
+
+    exit_code = 87
+
+
 class BackupRunning(ArchiveError):
     """Another backup, or a rotation of the root key, is at work."""
 
@@ -379,13 +385,13 @@ class BackupRunning(ArchiveError):
 
 
 class NotEmpty(ArchiveError):
-    """A backup is restored into an empty installation, and this one has {what}."""
+    """Backups and exports go into an empty installation, and this one has {what}."""
 
     exit_code = 82
 
 
 class RestoreUnfinished(ArchiveError):
-    """A restore into {path} was begun and not finished. Run `archive restore` again."""
+    """A restore into {path} was begun and not finished. Run `archive restore` (or import) again."""
 
     exit_code = 83
 

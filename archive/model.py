@@ -74,6 +74,7 @@ class Rendition(StrEnum):
     PLAYBACK = "playback"  # Ogg Opus
     PEAKS = "peaks"  # JSON, wavesurfer's form
     TRANSCRIPT = "transcript"  # WebVTT or JSON, as its sender gave it
+    SIPREC = "siprec"  # the recorder's metadata of RFC 7865, as given
     TEXT = "text"  # UTF-8, an email's readable text
     MESSAGE = "message"  # RFC 5322, of an original that is an Outlook .msg
 

@@ -243,6 +243,17 @@ BACKUPS = (
          "destroyed by the last daily run before they are over"),
 )  # fmt: skip
 
+EXPORTS = (
+    Kept("catalogue/", "one dump; without sessions, log-ins, openings and kept searches",
+         "ARCHIVE_BACKUP_DAYS (at most 35)", "whoever made it destroys it; import refuses it"),
+    Kept("objects/", "copies of the objects, and `inventory.jsonl` of their digests",
+         "ARCHIVE_BACKUP_DAYS (at most 35)",
+         "whoever made it destroys it; nothing opens them without the keys"),
+    Kept("keys/", "the keys, sealed to the other installation's recovery key",
+         "ARCHIVE_BACKUP_DAYS (at most 35)",
+         "the last daily run before they are over, where the folder can be reached; else by hand"),
+)  # fmt: skip
+
 METRICS = (
     Kept("archive_requests", "requests by route template and status", "until the process ends",
          "in memory; how long Prometheus keeps it is its own setting"),

@@ -133,6 +133,7 @@ def retention() -> str:
         ("Keys", periods.KEYS),
         ("Files of the home", periods.FILES),
         ("A backup", periods.BACKUPS),
+        ("An export to another installation", periods.EXPORTS),
         ("Metrics", periods.METRICS),
         ("Cookies", periods.COOKIES),
     ):

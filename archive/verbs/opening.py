@@ -50,7 +50,8 @@ OPENING_LIFE = timedelta(minutes=15)
 
 _EXTENSIONS = {"audio/ogg": "ogg", "message/rfc822": "eml", "application/json": "json",
                "text/plain": "txt", "text/vtt": "vtt",
-               "application/vnd.ms-outlook": "msg"}  # fmt: skip
+               "application/vnd.ms-outlook": "msg",
+               "application/rs-metadata+xml": "xml"}  # fmt: skip
 
 
 class Opening(Common):

@@ -157,6 +157,7 @@ VERBS = {
     "browse": _("Browsed"),
     "correct": _("Corrected"),
     "supplement": _("Added metadata"),
+    "attach": _("Kept what came with a call"),
     "settle-review": _("Settled what was to be looked at"),
     "describe-again": _("Had a recording read again"),
     "erase": _("Erased early"),
