@@ -208,6 +208,7 @@ ENDING = {  # each gets everything of its own
 }  # fmt: skip
 
 
+UNIQUE_IDS = {"id", "hold", "note", "run", "session", "own"}
 UNHELD = {
     "proof.erase", "cases.take_out", "cases.hold", "holds.place", "holds.restrict", "api.erase",
     "api.restrict", "api.place",
@@ -218,7 +219,7 @@ def address(app: Flask, rule: Rule, of: Objects) -> str:
     """The rule's address about these objects."""
     about = {
         "id": of.id, "number": of.number, "hold": of.hold, "note": of.note, "token": of.token,
-        "run": str(uuid4()), "name": "original", "index": 0, "end": "first", "month": "2026-11",
+        "run": str(uuid4()), "own": str(uuid4()), "name": "original", "index": 0, "end": "first", "month": "2026-11",
         "day": "2026-11-24", "filename": "app.css",
         "reference": of.reference, "place": 1,
     }  # fmt: skip
@@ -236,7 +237,7 @@ def address(app: Flask, rule: Rule, of: Objects) -> str:
         about["id"] = of.package or str(uuid4())
     if rule.endpoint == "opening":
         about["token"] = of.opening
-    given = {name: UUID(value) if name in {"id", "hold", "note", "run", "session"} else value
+    given = {name: UUID(value) if name in UNIQUE_IDS else value
              for name, value in about.items() if name in rule.arguments}  # fmt: skip
     built: str = app.url_map.bind("localhost").build(rule.endpoint, given, method=None)
     return built

@@ -81,10 +81,10 @@ def give_number(id: UUID) -> Response | tuple[str, int]:
     return redirect(url_for("accounts.one", id=id), 303)
 
 
-@pages.post("/admin/people/<uuid:id>/numbers/<uuid:number>/take")
-def take_number(id: UUID, number: UUID) -> Response:
+@pages.post("/admin/people/<uuid:id>/numbers/<uuid:own>/take")
+def take_number(id: UUID, own: UUID) -> Response:
     """Takes one away."""
-    StaffDesk(archive_()).take(g.actor, id, number)
+    StaffDesk(archive_()).take(g.actor, id, own)
     return redirect(url_for("accounts.one", id=id), 303)
 
 
