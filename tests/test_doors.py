@@ -219,7 +219,8 @@ def address(app: Flask, rule: Rule, of: Objects) -> str:
     """The rule's address about these objects."""
     about = {
         "id": of.id, "number": of.number, "hold": of.hold, "note": of.note, "token": of.token,
-        "run": str(uuid4()), "own": str(uuid4()), "name": "original", "index": 0, "end": "first", "month": "2026-11",
+        "run": str(uuid4()), "own": str(uuid4()), "name": "original", "index": 0, "end": "first",
+        "month": "2026-11",
         "day": "2026-11-24", "filename": "app.css",
         "reference": of.reference, "place": 1,
     }  # fmt: skip
