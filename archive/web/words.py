@@ -195,6 +195,8 @@ VERBS = {
     "revoke-token": _("Revoked a machine token"),
     "expire": _("Expiry run"),
     "restore": _("Restored from a backup"),
+    "export": _("Exported for another installation"),
+    "import": _("Imported from another installation"),
     "prove-expired": _("Asked for a proof"),
     "allow-line": _("Allowed a source a line"),
     "disallow-line": _("Took a line from a source"),
