@@ -167,7 +167,17 @@ def _look_at_everything(
     )
 
     for name, paths in (
-        ("dpo", ("/audit", "/expiry/proof", f"/recordings/{email}", "/search")),
+        (
+            "dpo",
+            (
+                "/audit",
+                "/account",
+                "/emergency/reviews",
+                "/expiry/proof",
+                f"/recordings/{email}",
+                "/search",
+            ),
+        ),
         ("admin", ("/admin", "/admin/sources", "/admin/retention", "/expiry/day/2027-11-24")),
         ("quality-lead", ("/quality",)),
     ):
