@@ -259,50 +259,75 @@ def release_dead_claims(connection: Connection, *, lock_class: int, now: datetim
     return freed
 
 
+_LATEST = 2000  # of what waits for the index: among them arrivals are looked for
+
+
 def to_index(connection: Connection, *, now: datetime, limit: int) -> list[Recording]:
     """Recordings whose content the index lacks or should lack.
 
-    Half of them are those that wait longest, half the latest: an arrival is found within seconds
-    although a month is being made anew.
+    Half of them are those that wait longest, half the latest, of which those come first that the
+    index knows nothing of: an arrival is found within seconds although a month is being made
+    anew, or many are indexed again because they were described.
     """
+    due = """index_due and index_next_at <= :now and erasing_at is null
+        and (expires_at > :now or exists (select from hold where recording_id = recording.id))
+        and state <> 'index-failed'"""
 
     def waiting(order: str, most: int) -> list[Recording]:
         rows = connection.execute(
-            text(f"""select {_COLUMNS} from recording
-                where index_due and index_next_at <= :now and erasing_at is null
-                  and (expires_at > :now
-                    or exists (select from hold where recording_id = recording.id))
-                  and state <> 'index-failed'
+            text(f"""select {_COLUMNS} from recording where {due}
                 order by index_next_at {order} limit :most"""),  # noqa: S608
             {"now": now, "most": most},
+        ).mappings()
+        return [_recording(row) for row in rows]
+
+    def arrived(most: int) -> list[Recording]:
+        rows = connection.execute(
+            text(f"""select {_COLUMNS} from recording where id in (
+                select id from (select id, index_month, index_next_at from recording where {due}
+                    order by index_next_at desc limit :latest) latest
+                where index_month is null order by index_next_at desc limit :most)"""),  # noqa: S608
+            {"now": now, "most": most, "latest": _LATEST},
         ).mappings()
         return [_recording(row) for row in rows]
 
     longest = waiting("asc", limit)
     if len(longest) < limit:
         return longest
-    found = {r.id: r for r in [*longest[: limit // 2], *waiting("desc", limit - limit // 2)]}
+    half = limit - limit // 2
+    found = {r.id: r for r in [*longest[: limit // 2], *arrived(half)]}
+    for one in waiting("desc", half):
+        if len(found) >= limit:
+            break
+        found[one.id] = one
     return list(found.values())
 
 
-def indexed(connection: Connection, recording: Recording, *, month: str | None) -> None:
-    """Notes that the index holds the recording as it was when read (month None: lacks it).
+def indexed(connection: Connection, done: Sequence[tuple[Recording, str | None]]) -> None:
+    """Notes that the index holds these as they were when read, in a month (None: lacks it).
 
     A row that moved on meanwhile (described or restricted between reading and now) stays due.
+    One statement for all: an arrival waits for as many answers as there are statements.
     """
-    state = State.INDEXED if recording.state is State.DESCRIBED else recording.state
     connection.execute(
-        text("""update recording set index_due = false, index_month = :month, state = :new,
-                index_attempts = 0
-            where id = :id and state = :old and envelope_seq = :seq
-              and restricted = :restricted"""),
+        text("""update recording set index_due = false, index_month = done.month,
+                state = done.new, index_attempts = 0
+            from unnest(cast(:ids as uuid[]), cast(:months as text[]), cast(:news as text[]),
+                    cast(:olds as text[]), cast(:seqs as int[]), cast(:restricted as bool[]))
+                as done (id, month, new, old, seq, restricted)
+            where recording.id = done.id and recording.state = done.old
+              and recording.envelope_seq = done.seq
+              and recording.restricted = done.restricted"""),
         {
-            "id": recording.id,
-            "month": month,
-            "new": state.value,
-            "old": recording.state.value,
-            "seq": recording.envelope_seq,
-            "restricted": recording.restricted,
+            "ids": [recording.id for recording, _ in done],
+            "months": [month for _, month in done],
+            "news": [
+                (State.INDEXED if one.state is State.DESCRIBED else one.state).value
+                for one, _ in done
+            ],
+            "olds": [recording.state.value for recording, _ in done],
+            "seqs": [recording.envelope_seq for recording, _ in done],
+            "restricted": [recording.restricted for recording, _ in done],
         },
     )
 

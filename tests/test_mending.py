@@ -261,3 +261,29 @@ def test_months_that_are_lacking_are_told_to_those_who_search_them(archive: Arch
     assert lacking(None, None) == ["2026-03", "2026-07"]
     assert lacking("2026-04-01T00:00+03:00", None) == ["2026-03", "2026-07"]  # months are UTC
     assert lacking("2026-04-02T00:00+03:00", "2026-06-30T00:00+03:00") == []
+
+
+def test_what_the_index_knows_nothing_of_comes_before_what_is_indexed_again(
+    archive: Archive, machine: Machine, clock: Clock
+) -> None:
+    known = [post_call(machine, metadata(clock, source_ref=f"known-{n}")) for n in range(6)]
+    machine.work()
+    clock.advance(timedelta(seconds=1))
+    arrived = post_call(machine, metadata(clock, source_ref="arrived")).get_json()["id"]
+    clock.advance(timedelta(seconds=1))
+    with transaction(archive.engine) as connection:
+        for answer in known:  # as if each had just been described
+            id = UUID(answer.get_json()["id"])
+            catalogue.change(connection, id, index_due=True, index_next_at=clock())
+    with transaction(archive.engine) as connection:
+        first = catalogue.to_index(connection, now=clock(), limit=2)
+        every = catalogue.to_index(connection, now=clock(), limit=9)
+    assert str(first[0].id) == arrived and len(first) == 2  # it waits longest
+    assert len(every) == 7
+    with transaction(archive.engine) as connection:
+        for answer in known[:3]:  # and some for longer than it
+            id = UUID(answer.get_json()["id"])
+            early = clock() - timedelta(seconds=9)
+            catalogue.change(connection, id, index_due=True, index_next_at=early)
+        latest = catalogue.to_index(connection, now=clock(), limit=4)
+    assert len(latest) == 4 and str(latest[2].id) == arrived

@@ -625,6 +625,13 @@ def memory_of_mails(rounds: int) -> Figure:
     return intake.mail_memory(rounds)
 
 
+def freshness_under_load(rounds: int) -> Figure:
+    """From 201 until found while deliveries keep coming; see `archive.bench.freshness`."""
+    from archive.bench import freshness
+
+    return freshness.measure(rounds)
+
+
 BENCHMARKS: dict[str, Callable[[int], Figure]] = {
     "P1": intake_of_calls,
     "P2": intake_of_emails,
@@ -640,9 +647,10 @@ BENCHMARKS: dict[str, Callable[[int], Figure]] = {
     "intake": intake_by_connections,
     "smtp": mail_over_smtp,
     "mail-memory": memory_of_mails,
+    "freshness": freshness_under_load,
 }
 
-ON_REQUEST = frozenset({"intake", "smtp", "mail-memory"})  # minutes each
+ON_REQUEST = frozenset({"intake", "smtp", "mail-memory", "freshness"})  # minutes each
 
 
 def run(ids: tuple[str, ...], *, as_json: bool, rounds: int) -> None:

@@ -190,7 +190,8 @@ def bench(
     """Measure side by side, as ratios in one run.
 
     `bench search` asks every kind of question, `bench pages` waits as people at the desks do,
-    `bench intake smtp mail-memory` delivers by 1, 8 and 32 connections and over SMTP.
+    `bench intake smtp mail-memory` delivers by 1, 8 and 32 connections and over SMTP,
+    `bench freshness` asks for what is being delivered until it is found.
     """
     from archive import bench as measuring
 
