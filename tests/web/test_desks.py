@@ -111,7 +111,7 @@ def test_hits_are_marked_and_counts_narrow_the_search(
     assert complaints.post(narrow, name="month", value="soon").status_code == 422
     assert complaints.post(narrow, name="customer", value=AINO).status_code == 404
     complaints.submit("/search", customer=AINO)
-    assert "Lisää tällä asiakasnumerolla" in complaints.page
+    assert "Muut tämän asiakasnumeron kontaktit" in complaints.page
 
 
 def test_back_and_reload_find_the_same_list(agent: Visitor, call: dict[str, Any]) -> None:

@@ -83,6 +83,19 @@ export function balance(audio) {
   };
 }
 
+// -- the shape of a long call ----------------------------------------------------------------
+
+export function outline(channel, bars) {
+  // The loudest moment of each bar says nothing once a bar is long: somebody speaks in each. Then a
+  // bar is as high as the voice is loud on the whole, which shows who speaks when.
+  const each = channel.length / bars;
+  if (!(each > 4)) return channel;
+  return Array.from({ length: bars }, (_, n) => {
+    const of = channel.slice(Math.floor(n * each), Math.floor((n + 1) * each));
+    return of.reduce((sum, peak) => sum + Math.abs(peak), 0) / of.length;
+  });
+}
+
 // -- over the waveform -----------------------------------------------------------------------
 
 export function place(element, from, to, audio, duration = audio.duration || Number(element.dataset.of)) {
