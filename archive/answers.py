@@ -11,7 +11,7 @@ from datetime import datetime
 from uuid import UUID
 
 from archive.casework.cases import Case, Gone, Note
-from archive.casework.holds import Held
+from archive.casework.holdterms import Held
 from archive.model import Descriptor, Direction, Kind, State
 from archive.search.marking import Excerpt
 from archive.search.understanding import Piece

@@ -7,7 +7,7 @@ a permission or an audit entry. Knows nothing of HTTP, sessions or the command l
 from __future__ import annotations
 
 from archive.answers import MailView, Opened, Page, Receipt, View
-from archive.casework.holds import Held
+from archive.casework.holdterms import Held
 from archive.erasure.expirydays import DayAccount, ExpiryDay
 from archive.reception import complete_descriptor
 from archive.verbs.actors import OPERATOR, SYSTEM

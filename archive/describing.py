@@ -46,7 +46,7 @@ class Describer:
         if recording.kind is Kind.CALL:
             description, renditions = self._call(recording, key)
         else:
-            description, renditions = self._email(recording), []
+            description, renditions = self._email(recording, key)
         self._commit(recording, key, description, renditions)
         self._archive.settle_metadata(recording)
 
@@ -125,15 +125,26 @@ class Describer:
 
     # -- emails ----------------------------------------------------------------------
 
-    def _email(self, recording: Recording) -> Description:
+    def _email(self, recording: Recording, key: bytes) -> tuple[Description, list[StoredRendition]]:
         if recording.bytes > MAIL_BYTES:
             raw = b"".join(_upto(self._vault.stream(recording), MAIL_BYTES))
         else:
             raw = self._vault.read_all(recording)
-        parsed = self._mail.parse(raw)
-        return Description(
-            mail=parsed.description, text=parsed.text[:_TEXT_CHARS], html=parsed.html
-        )
+        if not mail.is_outlook(raw):
+            return _said(self._mail.parse(raw)), []
+        parsed, message = self._outlook(raw)
+        if message is None:
+            return _said(parsed), []
+        written = self._write(recording, key, Rendition.MESSAGE, io.BytesIO(message))
+        return _said(parsed), [self._row(recording, Rendition.MESSAGE, written, "message/rfc822")]
+
+    def _outlook(self, raw: bytes) -> tuple[mail.ParsedMail, bytes | None]:
+        """What a .msg says, and the message made of it, which is what attachments count in."""
+        made = self._mail.convert(raw)
+        parsed = self._mail.parse(made.message) if made.message else mail.unread()
+        errors = (*made.problems, *parsed.description.parse_errors)
+        said = replace(parsed.description, parse_errors=errors, container="outlook")
+        return replace(parsed, description=said), made.message
 
     # -- the end ---------------------------------------------------------------------
 
@@ -178,6 +189,10 @@ class Describer:
         self._vault.store.delete(
             [*stale, *(r.object_key for r in gone if r.object_key not in kept)]
         )
+
+
+def _said(parsed: mail.ParsedMail) -> Description:
+    return Description(mail=parsed.description, text=parsed.text[:_TEXT_CHARS], html=parsed.html)
 
 
 def _version(recording: Recording) -> int:

@@ -44,6 +44,7 @@ def document(vault: Vault, recording: Recording) -> Document:
         text=_masked("\n".join(_words(descriptor, description)))[:_TEXT_CHARS],
         duration_s=description.call.duration_s if description.call else None,
         attachments=bool(mail.attachments) if mail else None,
+        company=descriptor.company,
     )
 
 

@@ -68,6 +68,7 @@ class Rendition(StrEnum):
     PEAKS = "peaks"  # JSON, wavesurfer's form
     TRANSCRIPT = "transcript"  # WebVTT or JSON, as its sender gave it
     TEXT = "text"  # UTF-8, an email's readable text
+    MESSAGE = "message"  # RFC 5322, of an original that is an Outlook .msg
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +253,7 @@ class MailDescription:
     in_reply_to: str | None = None
     references: tuple[str, ...] = ()
     bcc: tuple[str, ...] = ()  # by a journal report: who got it and stands in no header
+    container: str | None = None  # "outlook": the original is a .msg
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +300,7 @@ class Document:
     text: str
     duration_s: float | None = None
     attachments: bool | None = None  # whether an email has any; None: no email
+    company: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +326,7 @@ class Query:
     attachment: bool | None = None
     held: bool = False  # only what is held for a case
     ids: frozenset[UUID] | None = None  # none but these
+    companies: frozenset[str] | None = None  # as `lines`
 
 
 @dataclass(frozen=True, slots=True)

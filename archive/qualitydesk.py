@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from uuid import UUID
 
-from archive import audit, catalogue, intake, openings, permissions, retention
+from archive import audit, catalogue, intake, permissions, retention
 from archive.answers import View
 from archive.archive import Archive
 from archive.casework import quality
@@ -21,7 +21,6 @@ from archive.db import reading, transaction
 from archive.errors import BadFields, FieldError, NotFound
 from archive.model import Actor, Purpose, Recording, Rendition, Scope
 from archive.vault import Description
-from archive.verbs.opening import OPENING_LIFE
 
 LEAST_SCORES = 3  # of a month that is told: fewer would speak of single calls
 
@@ -172,19 +171,7 @@ class QualityDesk:
         """A token for a player's address; the audit entry is committed first. NotFound."""
         permissions.require_purpose(actor, Purpose.QUALITY)
         recording = self._recording(actor, sample, place)
-        rendition, now = Rendition.PLAYBACK.value, self._archive.now()
-        with transaction(self._archive.engine) as connection:
-            made = openings.make(
-                connection, now=now, life=OPENING_LIFE, actor=actor, recording_id=recording.id,
-                rendition=rendition, purpose=Purpose.QUALITY.value, case=None,
-            )  # fmt: skip
-            audit.append(
-                connection, at=now, actor=actor, verb="open", recording_id=recording.id,
-                purpose=Purpose.QUALITY.value,
-                detail={"rendition": rendition, "opening": True}
-                | self._archive.of_whom([recording]),
-            )  # fmt: skip
-        return made
+        return self._archive.begin_opening(actor, recording, purpose=Purpose.QUALITY)
 
     def score(
         self, actor: Actor, sample: UUID, place: int, *, card: UUID, points: Sequence[str],

@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from archive import catalogue, keys, retention, seal, transcripts
-from archive.casework import holds
+from archive.casework import holdnight, holdterms
 from archive.catalogue import Added
 from archive.db import quick, transaction
 from archive.errors import (
@@ -88,7 +88,7 @@ def catalogue_from_envelopes(
             added = catalogue.add(driver, recording, now=now, held=bool(held))
         # A crash here leaves a row without its hold: the next run finds the hold by its key.
         with transaction(engine) as connection:
-            outcome.holds += holds.restore(connection, held, now=now)
+            outcome.holds += holdnight.restore(connection, held, now=now)
         if added is Added.STORED or added is Added.KNOWN:
             _restore_transcript(vault, engine, id, objects, now=now)
         outcome.rebuilt += added is Added.STORED
@@ -188,7 +188,7 @@ def _holds(vault: Vault, id: UUID, objects: dict[str, Stored]) -> Iterator[tuple
     """The holds whose keys live, each with the data key it keeps."""
     for name, stored in objects.items():
         if name.startswith("hold."):
-            found = holds.from_envelope(vault, id, stored)
+            found = holdterms.from_envelope(vault, id, stored)
             if found is not None:
                 yield found
 

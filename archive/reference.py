@@ -184,10 +184,10 @@ def rights() -> str:
     lines += [
         "",
         "A user's own lines and companies narrow the group's, and `ARCHIVE_GROUP_DAYS` how far "
-        "back it sees. Who sees some companies alone sees no recording that names none, no totals "
-        "and no facets. Nobody changes their own rights; who gets other rights has to log in "
-        "again. A machine token has scopes, lines, purposes and a source of its own, and never "
-        "`admin` or `audit`. Every refusal is an entry of the audit log.",
+        "back it sees. Who sees some companies alone sees no recording that names none, and totals "
+        "and facets of theirs alone. Nobody changes their own rights; who gets other rights has to "
+        "log in again. A machine token has scopes, lines, purposes and a source of its own, and "
+        "never `admin` or `audit`. Every refusal is an entry of the audit log.",
         "",
         "## Doors",
         "",

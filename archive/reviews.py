@@ -29,6 +29,8 @@ _GRAVE = frozenset(
     {
         "empty", "not an RFC 5322 message: Outlook .msg", "no header", "nested too deeply",
         "too many parts", "unknown encoding", "time limit", "memory limit", "parser failed",
+        "Outlook .msg: damaged", "Outlook .msg: not a message", "Outlook .msg: time limit",
+        "Outlook .msg: memory limit", "Outlook .msg: parser failed",
     }
 )  # fmt: skip
 _NAMED = frozenset({*CORRECTABLE, "occurred_at", "duration_s", "codec", "received_at", "envelope"})

@@ -152,12 +152,12 @@ def test_a_hold_is_acknowledged_only_with_its_envelope_in_the_store(
 
 
 def holds_from(archive: Archive, id: UUID) -> list[object]:
-    from archive.casework import holds
+    from archive.casework import holdterms
 
     found = []
     for stored in archive.store.list("recordings/"):
         if ".hold." in stored.key:
-            back = holds.from_envelope(archive.vault, id, stored)
+            back = holdterms.from_envelope(archive.vault, id, stored)
             assert back is not None
             found.append(back[0])
     return found
@@ -191,12 +191,12 @@ def test_what_is_held_is_not_erased_on_demand(archive: Archive, case: str) -> No
 
 
 def test_a_hold_is_refused_once_erasure_has_begun(archive: Archive, case: str) -> None:
-    from archive.casework import holds
+    from archive.casework import holdrows
 
     id = deliver(archive, "1", days_ago=364).id
     days(archive, 3)
     with transaction(archive.engine) as connection:
-        assert holds.begin_erasing(connection, [id], now=archive.now()) == [id]
+        assert holdrows.begin_erasing(connection, [id], now=archive.now()) == [id]
     days(archive, -3)  # whatever a clock says
     with pytest.raises(NotFound):
         hold(archive, id)

@@ -22,7 +22,7 @@ from archive.errors import (
     Saturated,
     WrongPartOrder,
 )
-from archive.formats import transcript
+from archive.formats import outlook, transcript
 from archive.formats.multipart import MultipartError, MultipartReader, Part, boundary_of
 from archive.model import Scope
 from archive.places import Places
@@ -154,6 +154,9 @@ def _metadata(raw: bytes) -> dict[str, Any]:
 
 
 def _receive_email(archive: Archive, body: Body) -> Receipt:
+    if request.mimetype == outlook.MEDIA_TYPE:
+        expected = "message/rfc822; files of Outlook (.msg) go in by archive ingest or watch"
+        raise BadFields(errors=[FieldError("Content-Type", expected)])
     envelope: Any = request.headers.get("X-Archive-Envelope")
     if envelope is not None:
         try:

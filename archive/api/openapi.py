@@ -655,7 +655,7 @@ def _schemas() -> dict[str, Any]:
                     "type": "array",
                     "items": _TEXT,
                     "description": "how `q` was read where that is not plain, as codes: "
-                    "phrase-as-words, quote-not-closed, prefix-too-short, too-long, "
+                    "counted-at-most, quote-not-closed, prefix-too-short, too-long, "
                     "too-many-words, identity-code-not-searched, nothing-to-search, "
                     "unknown-field:WORD, dates-apart",
                 },

@@ -72,7 +72,7 @@ def fill(
         _insert(archive, recordings)
         archive.index.put([documents.document(archive.vault, r) for r in recordings])
         made += len(recordings)
-        if made % (10 * BATCH) == 0:
+        if made // (10 * BATCH) > (made - len(recordings)) // (10 * BATCH):
             say(f"{made} contacts")
     with transaction(archive.engine) as connection:
         connection.execute(
@@ -200,7 +200,9 @@ class Person:
         found = re.search(r'name="csrf" value="([^"]+)"', page)
         if found is None:
             raise PartFailed(part="The web service", reason="it did not log a person in")
-        return cls(pool, cookie, found[1])
+        person = cls(pool, cookie, found[1])
+        person.post("/commitment", version=people.commitment or "")
+        return person
 
     def get(self, path: str, **headers: str) -> bytes:
         """The body of a page."""

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, Engine, RowMapping, text
 
 from archive import audit, catalogue, seal
-from archive.casework import holdchanges, holds, notices
+from archive.casework import holdchanges, holdrows, holds, notices
 from archive.db import transaction
 from archive.errors import CaseClosed, KeyDestroyed, KeyMissing, NotFound
 from archive.model import Actor, Recording
@@ -251,9 +251,9 @@ def hand_over(
             text("update complaint_case set owner = :owner where number = :n"),
             {"n": number, "owner": str(owner)},
         )
-        for hold in holds.in_force(connection, number):
+        for hold in holdrows.in_force(connection, number):
             catalogue.get(connection, hold.recording_id, lock=True)
-            current = holds.one(connection, hold.id)
+            current = holdrows.one(connection, hold.id)
             if current is None or current.released_at or current.owner != (former or actor.id):
                 continue
             moved.append(

@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 
 from archive import audit, catalogue
-from archive.casework import cases, holds, notices
+from archive.casework import cases, holdrows, holds, notices
 from archive.db import transaction
 from archive.errors import ConsequencesChanged, HoldBeingPlaced, NotFound, SecondPersonNeeded
 from archive.model import Actor, Hold, Recording
@@ -77,10 +77,10 @@ def _worked_out(
     grace: timedelta,
     now: datetime,
 ) -> Consequences:
-    own = holds.in_force(connection, number)
+    own = holdrows.in_force(connection, number)
     ids = [hold.recording_id for hold in own]
     rows = catalogue.get_many(connection, ids)
-    others = [hold for hold in holds.of(connection, ids) if hold.case != number]
+    others = [hold for hold in holdrows.of(connection, ids) if hold.case != number]
     placed = [hold for hold in own if hold.durable_at is not None]
     ends = now + grace
     found = tuple(_one(hold, rows[hold.recording_id], others, ends) for hold in placed)
@@ -179,7 +179,7 @@ def _let_all_go(
     released = []
     for each in sorted(found.recordings, key=lambda c: c.recording.id):
         catalogue.get(connection, each.recording.id, lock=True)
-        hold = holds.one(connection, each.hold.id)
+        hold = holdrows.one(connection, each.hold.id)
         if hold is not None and hold.released_at is None:
             released.append(
                 holds.let_go(
@@ -227,7 +227,7 @@ def reopen(
                 vault, connection, number=number, kind="reopening", by=actor, said=reason, now=now
             )
             audit.append(connection, at=now, actor=actor, verb="reopen-case", case=number)
-        return holds.in_grace(connection, number)
+        return holdrows.in_grace(connection, number)
 
 
 def _set(connection: Connection, number: str, **columns: object) -> None:

@@ -13,8 +13,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 
 from archive import audit
-from archive.casework import holds, notices
-from archive.casework.holds import Change
+from archive.casework import holdrows, holds, notices
+from archive.casework.holdterms import Change
 from archive.db import transaction
 from archive.errors import HoldReleased, NotFound
 from archive.model import Actor, Hold
@@ -89,7 +89,7 @@ def give_to(
 
 
 def _in_force(connection: Connection, hold_id: UUID) -> Hold:
-    hold = holds.locked(connection, hold_id)
+    hold = holdrows.locked(connection, hold_id)
     if hold is None or hold.durable_at is None:
         raise NotFound()
     if hold.released_at is not None:

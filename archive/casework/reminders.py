@@ -11,7 +11,7 @@ from datetime import date, datetime, time, timedelta
 from sqlalchemy import Connection, Engine, text
 
 from archive import retention
-from archive.casework import holds, letters, notices, outgoing
+from archive.casework import holdrows, letters, notices, outgoing
 from archive.config import Config
 from archive.db import transaction
 
@@ -34,7 +34,7 @@ def remind(engine: Engine, *, now: datetime) -> int:
 
 def _reviews(connection: Connection, *, now: datetime, today: date) -> int:
     made = 0
-    for hold, _ in holds.durable(connection, due_on=today):
+    for hold, _ in holdrows.durable(connection, due_on=today):
         made += notices.tell(
             connection,
             notices.reader(connection, hold.owner),

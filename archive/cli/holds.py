@@ -27,11 +27,11 @@ def hold() -> None:
 @with_archive
 def hold_list(assembly: Assembly, due: bool, case: str | None, as_json: bool) -> None:
     """List holds by review date; never releases any. Exit 1 with --due where there are some."""
-    from archive.casework import holds
+    from archive.casework import holdrows
 
     today = retention.local(utc_now()).date()
     with transaction(assembly.engine) as connection:
-        found = holds.durable(connection, due_on=today if due else None, case=case)
+        found = holdrows.durable(connection, due_on=today if due else None, case=case)
     listed = [
         {
             "id": str(hold.id),
@@ -98,10 +98,10 @@ def hold_release(assembly: Assembly, hold_id: UUID, reason: str) -> None:
 
 
 def _held_recording(assembly: Assembly, hold_id: UUID) -> UUID:
-    from archive.casework import holds
+    from archive.casework import holdrows
 
     with transaction(assembly.engine) as connection:
-        found = holds.one(connection, hold_id)
+        found = holdrows.one(connection, hold_id)
     if found is None:
         raise click.BadParameter("there is no such hold")
     return found.recording_id

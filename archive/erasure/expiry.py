@@ -18,7 +18,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, Engine, text
 
 from archive import audit, catalogue, mending, retention
-from archive.casework import holds
+from archive.casework import holdnight, holdrows
 from archive.config import Config
 from archive.db import transaction
 from archive.erasure import asking, housekeeping, journal, proofs
@@ -83,13 +83,13 @@ def run(means: Means, *, dry_run: bool = False) -> dict[str, Any]:
 
 def _run(means: Means, now: datetime) -> dict[str, Any]:
     run_id = _resume_or_begin(means.engine, now)
-    holds.adopt(means.vault, means.engine, now=now)
-    failed = holds.settle(means.vault, means.engine, now=now)
+    holdnight.adopt(means.vault, means.engine, now=now)
+    failed = holdnight.settle(means.vault, means.engine, now=now)
     # The keys of the days come before everything that grows with their recordings.
     closed = _close_days(means, now)
-    ended = holds.end_over(means.vault, means.engine, now=now)
+    ended = holdnight.end_over(means.vault, means.engine, now=now)
     if means.config.object_lock_days:
-        failed += holds.lock_again(means.vault, means.engine)
+        failed += holdnight.lock_again(means.vault, means.engine)
     with suppress(StoreUnavailable):  # what is left of them fails below, and is named there
         finish_erasures(means)
     months = _forget_held(means, now)
@@ -177,7 +177,7 @@ def _close(engine: Engine, day: date, now: datetime) -> bool:
         ).scalar()
         if closed_at is not None:
             return True
-        if not holds.may_close(connection, day):
+        if not holdrows.may_close(connection, day):
             return False
         connection.execute(
             text("update cohort set closed_at = :now where day = :day"), {"now": now, "day": day}
@@ -188,10 +188,10 @@ def _close(engine: Engine, day: date, now: datetime) -> bool:
 def _forget_held(means: Means, now: datetime) -> set[str]:
     """Takes what is held past its year out of the index; the months that lost documents."""
     with transaction(means.engine) as connection:
-        months = holds.index_months(connection, now=now)
+        months = holdrows.index_months(connection, now=now)
     touched = _unindex(means, months)
     with transaction(means.engine) as connection:
-        holds.unindexed(connection, months)
+        holdrows.unindexed(connection, months)
     return touched
 
 
@@ -214,7 +214,7 @@ def _due(
             )
             # Read again after the rows are locked: a hold may have come between. From here on
             # none can, and a crash leaves marked rows that the next run finds again.
-            marked = holds.begin_erasing(connection, ids, now=now)
+            marked = holdrows.begin_erasing(connection, ids, now=now)
             if marked or not ids:
                 return list(catalogue.get_many(connection, marked).values())
 
@@ -356,7 +356,7 @@ def _finish(
             .scalars()
             .all()
         )
-        kept = holds.count_kept(connection, now=now)
+        kept = holdrows.count_kept(connection, now=now)
         previous = connection.execute(
             text(
                 "select certificate from expiry_run where certificate is not null "
@@ -391,7 +391,7 @@ def _finish(
         audit.append(
             connection,
             at=now,
-            actor=holds.JOB,
+            actor=holdnight.JOB,
             verb="expire",
             detail={
                 "run": str(run_id),
@@ -451,7 +451,7 @@ def erase(
         current = catalogue.get(connection, recording.id, lock=True)
         if current is None or current.erasing:
             raise NotFound()
-        if holds.of(connection, [recording.id]):
+        if holdrows.of(connection, [recording.id]):
             raise RecordingHeld(id=recording.id)
         if four_eyes:
             asking.confirm(connection, actor, recording.id, reason=reason)
@@ -518,7 +518,7 @@ def _carry_through(means: Means, batch: list[Recording], run_id: UUID, reason: s
 
 
 def _preview(connection: Connection, now: datetime) -> dict[str, Any]:
-    kept = holds.count_kept(connection, now=now)
+    kept = holdrows.count_kept(connection, now=now)
     due = connection.execute(
         text("select count(*) from recording where expires_at <= :now"), {"now": now}
     ).scalar_one()

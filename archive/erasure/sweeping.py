@@ -17,7 +17,7 @@ from uuid import UUID
 from sqlalchemy import Engine, text
 
 from archive import catalogue, rebuild
-from archive.casework import holds
+from archive.casework import holdterms
 from archive.db import quick, transaction
 from archive.errors import (
     KeyDestroyed,
@@ -152,7 +152,7 @@ def _judged(
 def _of_hold(vault: Vault, id: UUID, stored: Stored) -> Fate:
     """A hold lives as long as its key: its row may be lost with a newer catalogue."""
     try:
-        return Fate.LIVES if holds.from_envelope(vault, id, stored) else _unless_held(vault, id)
+        return Fate.LIVES if holdterms.from_envelope(vault, id, stored) else _unless_held(vault, id)
     except ObjectMissing:
         return Fate.GO
     except (SealBroken, ValueError, KeyError):
@@ -161,7 +161,7 @@ def _of_hold(vault: Vault, id: UUID, stored: Stored) -> Fate:
 
 def _unless_held(vault: Vault, id: UUID) -> Fate:
     """Goes, unless a hold's key for the recording lives that opens none of this."""
-    return Fate.UNSURE if holds.has_key(vault, id) else Fate.GO
+    return Fate.UNSURE if holdterms.has_key(vault, id) else Fate.GO
 
 
 def _beside_row(row: Recording, name: str) -> Fate:

@@ -159,7 +159,8 @@ def _item(
 def _extension(recording: Recording, descriptor: Descriptor, description: Description) -> str:
     """The sender's, where it is plain and nothing that a double click would run."""
     if recording.kind is Kind.EMAIL:
-        return "eml"
+        outlook = description.mail is not None and description.mail.container == "outlook"
+        return "msg" if outlook else "eml"
     given = (descriptor.file_name or "").rpartition(".")[2].lower()
     if _EXTENSION.fullmatch(given) and given not in RUNNABLE:
         return given

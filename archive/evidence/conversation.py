@@ -68,7 +68,8 @@ _BY_CONTAINER = {
 def media_type(recording: Recording, descriptor: Descriptor, description: Description) -> str:
     """Of an original: as it was delivered, else what describing it found."""
     if recording.kind is Kind.EMAIL:
-        return "message/rfc822"
+        outlook = description.mail is not None and description.mail.container == "outlook"
+        return "application/vnd.ms-outlook" if outlook else "message/rfc822"
     if descriptor.media_type.startswith("audio/"):
         return descriptor.media_type
     containers = (description.call.container or "" if description.call else "").split(",")

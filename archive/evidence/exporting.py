@@ -46,12 +46,18 @@ def _talk(vault: Vault, engine: Engine, recording: Recording) -> Talk:
     descriptor = vault.descriptor(recording, key=key)
     with reading(engine) as connection:
         copy = catalogue.get_rendition(connection, recording.id, Rendition.PLAYBACK.value)
+        mail = catalogue.get_rendition(connection, recording.id, Rendition.MESSAGE.value)
     is_mail = recording.kind is Kind.EMAIL
     name = descriptor.file_name or f"{recording.id}.{'eml' if is_mail else 'bin'}"
     description = vault.description(recording, key=key) or Description()
     media_type = conversation.media_type(recording, descriptor, description)
     contents = []
-    if not descriptor.masked:
+    if mail is not None:  # made of a .msg: what a reader of vCons can read
+        contents.append(
+            ("message/rfc822", f"{recording.id}.eml", mail.bytes,
+             lambda: vault.stream(recording, mail))
+        )  # fmt: skip
+    elif not descriptor.masked:
         contents.append(
             (media_type, name, recording.bytes,
              lambda: vault.stream(recording))

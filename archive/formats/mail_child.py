@@ -19,11 +19,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from archive.formats import sandbox
+from archive.formats import outlook, sandbox
 from archive.formats.mail_read import Depth, ParsedMail, parse_mail, unread
+from archive.formats.outlook import Converted
 from archive.model import Attachment, MailDescription
 
-_ANSWER_MAX = 64 * 1024 * 1024  # bytes
+_ANSWER_MAX = 128 * 1024 * 1024  # bytes
+_CONVERT = "o"  # first byte of a frame: an Outlook .msg to be written as a message
 _DIED = "parser failed"
 _HEADERS_SENT = 2 * 1024 * 1024  # of an email whose body could not be read
 
@@ -59,6 +61,16 @@ class MailParser:
                 code = code or answer
         return unread(code)
 
+    def convert(self, raw: bytes) -> Converted:
+        """What `outlook.convert` says of a .msg, within the limits."""
+        with self._lock:
+            answer = self._ask_once(_CONVERT, raw)
+            if answer == _DIED and self._parsed > 0:
+                answer = self._ask_once(_CONVERT, raw)
+        if isinstance(answer, str):
+            return Converted(None, (f"Outlook .msg: {answer}",))
+        return _converted(answer)
+
     def close(self) -> None:
         """Ends the child. The parser can be used again and then starts another."""
         with self._lock:
@@ -66,31 +78,34 @@ class MailParser:
 
     def _ask(self, depth: Depth, raw: bytes) -> ParsedMail | str:
         """The answer, or the code of what went wrong."""
-        answer = self._ask_once(depth, raw)
+        answer = self._ask_once(depth[0], raw)
         if answer == _DIED and self._parsed > 0:  # perhaps of an earlier email, or killed by others
-            answer = self._ask_once(depth, raw)
-        return answer
+            answer = self._ask_once(depth[0], raw)
+        if isinstance(answer, str):
+            return answer
+        with suppress(KeyError, TypeError, ValueError):
+            return _from_json(json.loads(answer))
+        return _DIED
 
-    def _ask_once(self, depth: Depth, raw: bytes) -> ParsedMail | str:
+    def _ask_once(self, what: str, raw: bytes) -> bytes | str:
+        """The frame that answers, or the code of what went wrong."""
         child = self._running()
         expired = threading.Event()
         watchdog = threading.Timer(self._wall_s, _expire, args=(child, expired))
         watchdog.daemon = True
         watchdog.start()
-        answer: Any = None
+        answer = b""
         try:
             assert child.stdin is not None and child.stdout is not None
-            _send(child.stdin, depth[0].encode() + raw)
-            answer = json.loads(_receive(child.stdout, _ANSWER_MAX) or b"null")
+            _send(child.stdin, what.encode() + raw)
+            answer = _receive(child.stdout, _ANSWER_MAX) or b""
         except (OSError, ValueError):
             pass
         finally:
             watchdog.cancel()
-        if isinstance(answer, dict):
+        if answer:
             self._parsed += 1
-            with suppress(KeyError, TypeError, ValueError):
-                return _from_json(answer)
-            return str(answer.get("failed", _DIED))[:40]
+            return _FAILURES.get(answer, answer)
         self._end()
         return "time limit" if expired.is_set() else _DIED
 
@@ -171,16 +186,45 @@ def _from_json(found: dict[str, Any]) -> ParsedMail:
     return ParsedMail(MailDescription(**given), str(found["text"]), found["html"])
 
 
+def _told(converted: Converted) -> bytes:
+    """A line of JSON, and the message behind it: as JSON it would be half as large again."""
+    at = converted.received_at
+    head = {
+        "problems": converted.problems,
+        "received_at": at.isoformat() if at else None,
+        "made": converted.message is not None,
+    }
+    return json.dumps(head).encode("ascii") + b"\n" + (converted.message or b"")
+
+
+def _converted(answer: bytes) -> Converted:
+    head, _, message = answer.partition(b"\n")
+    try:
+        found = json.loads(head)
+        at = found["received_at"]
+        return Converted(
+            message if found["made"] else None,
+            tuple(str(problem) for problem in found["problems"]),
+            datetime.fromisoformat(at) if at else None,
+        )
+    except (KeyError, TypeError, ValueError):
+        return Converted(None, (f"Outlook .msg: {_DIED}",))
+
+
 _DEPTHS = {depth[0].encode(): depth for depth in Depth}
+_MEMORY, _FAILED = b'{"failed":"memory limit"}', b'{"failed":"parser failed"}'
+_FAILURES = {_MEMORY: "memory limit", _FAILED: _DIED}
 
 
 def _answer(frame: bytes) -> bytes:
     try:
+        if frame[:1] == _CONVERT.encode():
+            return _told(outlook.convert(frame[1:]))
         return _to_json(parse_mail(frame[1:], depth=_DEPTHS[frame[:1]]))
     except MemoryError:
-        return b'{"failed":"memory limit"}'
+        return _MEMORY
     except Exception:  # whatever it is: the email is kept, marked, and the next one is read
-        return b'{"failed":"parser failed"}'
+        return _FAILED
 
 
 def main() -> None:

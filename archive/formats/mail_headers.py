@@ -10,6 +10,7 @@ from __future__ import annotations
 import binascii
 import quopri
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -48,7 +49,8 @@ def parse_fields(block: bytes) -> tuple[Message, bool]:
     """
     kept: list[bytearray] = []
     dropped = False
-    for line in re.split(rb"\r\n|\n|\r", block):
+    # Files that were saved by an editor may begin with a byte order mark.
+    for line in re.split(rb"\r\n|\n|\r", block.removeprefix(BOM_UTF8)):
         if line[:1] in (b" ", b"\t") and kept:
             kept[-1] += line  # unfolded here: `email` leaves line ends in parameters
         elif _NAME.match(line):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from archive.formats import mail_headers as headers
-from archive.formats import sniffing
+from archive.formats import outlook, sniffing
 from archive.formats.charsets import decode
 from archive.formats.journal import JournalReport, read_report
 from archive.formats.mail_text import html_to_text, safe_html, tidy, unflow
@@ -25,7 +25,6 @@ HTML_MAX = 2_000_000
 NAME_MAX = 120
 _DEEPEST_ATTACHED = 3  # mails attached to attached mails whose words are still read
 _SUBJECT_MAX = 10_000
-_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _HEADER_SENT_MAX = 1024 * 1024
 # Characters that turn the direction of writing and so disguise an extension, and invisible ones.
 _DISGUISE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
@@ -61,11 +60,12 @@ def parse_mail(raw: bytes, *, depth: Depth = Depth.ALL) -> ParsedMail:
     header · unreadable date · too many addresses · multipart without boundary, without parts, not
     closed · nested too deeply · too many parts · unknown encoding · damaged text · damaged
     attachment · charset; and of `MailParser`: time limit · memory limit · parser failed.
+    A .msg is made a message first (`outlook.convert`, with codes of its own).
     """
     if not raw.strip():
         return unread("empty")
-    if raw.startswith(_OLE):
-        return unread("not an RFC 5322 message: Outlook .msg")
+    if outlook.is_outlook(raw):
+        return unread("not an RFC 5322 message: Outlook .msg", container=outlook.CONTAINER)
     raw = _without_mbox_line(raw)
     if depth is Depth.HEADERS:
         raw = split_header(raw)[0][:_HEADER_SENT_MAX] + b"\r\n\r\n"
@@ -81,7 +81,7 @@ def parse_mail(raw: bytes, *, depth: Depth = Depth.ALL) -> ParsedMail:
     return ParsedMail(_description(top, body, report), body.reading(), body.html())
 
 
-def unread(*codes: str) -> ParsedMail:
+def unread(*codes: str, container: str | None = None) -> ParsedMail:
     """An email of which nothing is known but why."""
     return ParsedMail(
         MailDescription(
@@ -94,6 +94,7 @@ def unread(*codes: str) -> ParsedMail:
             date=None,
             attachments=(),
             parse_errors=codes,
+            container=container,
         ),
         "",
         None,
@@ -105,7 +106,7 @@ def attachment(raw: bytes, index: int) -> tuple[str, str, bytes] | None:
 
     `index` as in the description. An attached email comes back as the exact bytes it had.
     """
-    if index < 0 or raw.startswith(_OLE):
+    if index < 0 or outlook.is_outlook(raw):
         return None
     top, _, _ = _message(_without_mbox_line(raw))
     found = [part for part in leaves(top) if _is_attachment(part)]

@@ -15,6 +15,7 @@ from typing import Protocol
 from uuid import UUID
 
 from archive.model import Document, Hit, Query
+from archive.search.exact import Verifier
 from archive.search.marking import Marker
 
 FACETS = (
@@ -103,6 +104,13 @@ class Index(Protocol):
 
     def marker(self, query: Query) -> Marker:
         """Finds in a text the words that `query.q` asks for, as the index finds texts by them."""
+        ...
+
+    def verifier(self, query: Query) -> Verifier | None:
+        """Whether a document that `find` gave holds the phrases of `query.q`, or lacks them.
+
+        None where an index is sure. `count` and `facets` count what may be dropped by it.
+        """
         ...
 
     def months(self) -> list[str]:

@@ -71,6 +71,7 @@ class Analyser:
         known = zlib.crc32("\n".join(trade).encode())
         self.name = f"{lemmatiser.name}+terms-{_VERSION}.{known:08x}"
         self._terms = lru_cache(maxsize=cached_words)(self._terms_of)
+        self.forms = lru_cache(maxsize=cached_words)(self._forms_of)
 
     def warm(self) -> threading.Thread:
         """Loads the dictionaries in the background."""
@@ -97,6 +98,11 @@ class Analyser:
         near = [other for lemma in lemmas for other in self._synonyms.of(lemma)]
         return _distinct([_joined(cleaned), *lemmas, *near])
 
+    def bases(self, word: str) -> tuple[str, ...]:
+        """The base forms of a clean word asked for, likeliest first; itself where none is known."""
+        joined = _joined(word)
+        return _distinct([*self._lemmas(joined), *self._hyphenated(word)]) or (joined,)
+
     def knows(self, word: str) -> bool:
         """Whether a clean word is an ordinary one, not a name and not misspelt."""
         return word in self._trade or self._lemmatiser.knows(word)
@@ -108,6 +114,12 @@ class Analyser:
         for piece in _pieces(word) if joined != word else ():
             exact += [piece, *self._lemmas(piece, language), *self._parts(piece, language)]
         return _distinct([*exact, *map(fold, exact)])
+
+    def _forms_of(self, word: str, language: str | None = None) -> tuple[str, str]:
+        """A clean word as one word, and its likeliest base form in a text of the language."""
+        joined = _joined(word)
+        found = self._lemmas(joined, language) or tuple(self._hyphenated(word))
+        return joined, found[0][:TERM_CHARS] if found else joined
 
     def _hyphenated(self, word: str) -> list[str]:
         """e-laskun -> elasku: what is joined by hyphens bends at its end."""

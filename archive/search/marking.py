@@ -15,8 +15,10 @@ from archive.formats.identifiers import mask_hetu
 from archive.model import Query
 from archive.search.alike import neighbourhood
 from archive.search.finnish import Analyser
-from archive.search.query import AllOf, AnyOf, Clause, Prefix, Term, question
-from archive.search.spelling import clean, fold
+from archive.search.languages import language_of
+from archive.search.phrases import spans
+from archive.search.query import AllOf, AnyOf, Clause, Phrase, Prefix, Term, question
+from archive.search.spelling import clean, fold, words
 
 READ_CHARS = 20_000  # of a text; what stands behind is not looked through
 EXCERPT_CHARS = 180
@@ -42,7 +44,8 @@ Excerpt = tuple[Part, ...]
 
 def marker(query: Query, analyser: Analyser) -> Marker:
     """Finds in texts the words that `query.q` asks for, in any of their forms."""
-    wanted = _wanted(question(Query(q=query.q), analyser).clause) if query.q else []
+    clause = question(Query(q=query.q), analyser).clause if query.q else AllOf(())
+    wanted, together = _wanted(clause), _phrases(clause)
     terms = {term.text for term in wanted if isinstance(term, Term) and term.field != "alike"}
     alike = {term.text for term in wanted if isinstance(term, Term) and term.field == "alike"}
     beginnings = tuple(term.text for term in wanted if isinstance(term, Prefix))
@@ -58,8 +61,10 @@ def marker(query: Query, analyser: Analyser) -> Marker:
 
     def places(text: str) -> Places:
         found: Places = []
+        for phrase in together:
+            found += _standing(phrase, text, analyser)
         if not wanted:
-            return found
+            return _apart(found)
         for match in _WORD.finditer(text, 0, READ_CHARS):
             word = match.group()
             if word not in known:
@@ -74,6 +79,17 @@ def marker(query: Query, analyser: Analyser) -> Marker:
         return _apart(found)
 
     return places
+
+
+def _standing(phrase: Phrase, text: str, analyser: Analyser) -> Places:
+    """Where a phrase stands, from its first word to its last."""
+    matches = list(_WORD.finditer(text, 0, READ_CHARS))
+    # A word of the text is one clean word, as the index read it: what cleaning would cut in two
+    # is marked by its first.
+    said = [next(iter(words(clean(match.group()))), "") for match in matches]
+    runs = spans(phrase.words, said, analyser, language_of(said))
+    places = [(matches[first].start(), matches[stop - 1].end()) for first, stop in runs]
+    return places[:MOST_MARKS]
 
 
 def excerpt(text: str, find: Marker, *, chars: int = EXCERPT_CHARS, whole: bool = False) -> Excerpt:
@@ -113,7 +129,17 @@ def _window(text: str, places: Sequence[tuple[int, int]], chars: int) -> tuple[i
     return start, stop
 
 
+def _phrases(clause: Clause) -> list[Phrase]:
+    if isinstance(clause, Phrase):
+        return [clause]
+    if isinstance(clause, AllOf | AnyOf):
+        return [found for part in clause.parts for found in _phrases(part)]
+    return []
+
+
 def _wanted(clause: Clause) -> list[Term | Prefix]:
+    if isinstance(clause, Phrase):
+        return []
     if isinstance(clause, Term | Prefix):
         return [clause] if clause.field in _SAID else []
     if isinstance(clause, AllOf | AnyOf):

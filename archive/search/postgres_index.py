@@ -25,6 +25,7 @@ from archive.search.postgres_months import Connection, Generation
 from archive.search.postgres_reader import PostgresReader, damaged
 from archive.search.postgres_rewrite import copy_changed, write_documents, write_words
 from archive.search.postgres_words import (
+    UNLISTED,
     Digests,
 )
 from archive.search.terms import VERSION, document_terms
@@ -70,7 +71,7 @@ class PostgresIndex(PostgresReader):
                 (field, term)
                 for fields in terms.values()
                 for field, found in fields.items()
-                if field != "id"
+                if field not in UNLISTED
                 for term in found
             }
             with self._lock:

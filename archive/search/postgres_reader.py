@@ -33,6 +33,7 @@ from archive.errors import (
 from archive.model import Hit, Query
 from archive.search import FACETS, KeyProvider
 from archive.search import postgres_months as register
+from archive.search.exact import Verifier, verifier
 from archive.search.finnish import Analyser
 from archive.search.instants import Key, microseconds, moment, month_of, span
 from archive.search.marking import Marker, marker
@@ -240,6 +241,10 @@ class PostgresReader:
     def marker(self, query: Query) -> Marker:
         """See the port."""
         return marker(query, self._analyser)
+
+    def verifier(self, query: Query) -> Verifier | None:
+        """See the port."""
+        return verifier(query, self._analyser)
 
     # -- statements ------------------------------------------------------------------
 

@@ -14,9 +14,17 @@ from psycopg import sql
 
 from archive.errors import IndexDamaged, SealBroken
 from archive.model import Document
+from archive.search import phrases
 from archive.search.instants import microseconds
 from archive.search.postgres_months import Connection, Generation
-from archive.search.postgres_words import Digests, Word, kind_of, open_portion, seal_portion
+from archive.search.postgres_words import (
+    UNLISTED,
+    Digests,
+    Word,
+    kind_of,
+    open_portion,
+    seal_portion,
+)
 
 _COUNTED = ("text", "subject")  # fields whose terms are counted, for relevance
 _ROWS = 500  # copied at once
@@ -104,7 +112,7 @@ def copy_changed(
     ]
     if not ids:
         return gone > 0
-    known = _dictionary(connection, old, key)
+    known = _Dictionary(connection, old, key)
     there = {word for word, _ in _list(connection, fresh, fresh_key)}
     digests = Digests(fresh_key)
     for at in range(0, len(ids), _ROWS):
@@ -117,7 +125,7 @@ def _copy_rows(
     old: Generation,
     fresh: Generation,
     ids: Sequence[UUID],
-    known: Mapping[int, Word],
+    known: _Dictionary,
     digests: Digests,
     there: set[Word],
     fresh_key: bytes,
@@ -131,11 +139,12 @@ def _copy_rows(
     made: dict[int, int] = {}
     said: set[Word] = set()
     for digest in {digest for row in rows for digest in row[3]}:
-        word = known.get(digest)
+        word = known.word(digest)
         if word is None:
             raise IndexDamaged(month=old.month, reason="words missing")
         made[digest] = digests.of(*word)
-        said.add(word)
+        if word[0] not in UNLISTED:
+            said.add(word)
     with connection.transaction():
         write_words(connection, fresh, fresh_key, said - there)
         copy = sql.SQL("copy {} (id, at, version, terms, often, times) from stdin").format(
@@ -152,10 +161,21 @@ def _copy_rows(
     there |= said
 
 
-def _dictionary(connection: Connection, generation: Generation, key: bytes) -> dict[int, Word]:
-    """Digest -> word, of the whole list."""
-    digests = Digests(key)
-    return {digests.of(*word): word for word, _ in _list(connection, generation, key)}
+class _Dictionary:
+    """The words of a month by their digests: those of its list, and every pair of words."""
+
+    def __init__(self, connection: Connection, generation: Generation, key: bytes) -> None:
+        self._digests = Digests(key)
+        listed = _list(connection, generation, key)
+        self._known = {self._digests.of(*word): word for word, _ in listed}
+        self._pairs: dict[int, Word] = {}
+
+    def word(self, digest: int) -> Word | None:
+        """The word; None where the list lacks it."""
+        found = self._known.get(digest)
+        if found is None and not self._pairs:
+            self._pairs = self._digests.every(phrases.FIELD, phrases.every_term())
+        return found or self._pairs.get(digest)
 
 
 def _list(connection: Connection, generation: Generation, key: bytes) -> Iterable[tuple[Word, str]]:

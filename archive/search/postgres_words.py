@@ -13,11 +13,13 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 
 from archive import seal
+from archive.search import phrases
 from archive.search.terms import FIELDS
 
 LABELS = (  # that facets count
     "kind", "line", "direction", "source", "agent_label", "duration", "attachment",
 )  # fmt: skip
+UNLISTED = ("id", phrases.FIELD)  # of the latter all terms there can be are known
 BEGINNINGS = ("text", "subject", "phone_end")  # that are searched by how a word begins
 _PREFIXES = {name: seal.context("index-term", name) for name in FIELDS}
 _WORD_BYTES = 150  # of memory that a word takes, about
@@ -44,12 +46,16 @@ class Digests:
         word = (field, term)
         found = self._known.get(word)
         if found is None:
-            message = _PREFIXES[field] + term.encode("utf-8", "surrogatepass")
-            found = int.from_bytes(
-                hmac.digest(self._key, message, "sha256")[:8], "big", signed=True
-            )
-            self._known[word] = found
+            found = self._known[word] = self._made(field, term)
         return found
+
+    def every(self, field: str, terms: Iterable[str]) -> dict[int, Word]:
+        """Digest -> word of so many terms that they are not kept here."""
+        return {self._made(field, term): (field, term) for term in terms}
+
+    def _made(self, field: str, term: str) -> int:
+        message = _PREFIXES[field] + term.encode("utf-8", "surrogatepass")
+        return int.from_bytes(hmac.digest(self._key, message, "sha256")[:8], "big", signed=True)
 
 
 class Words:

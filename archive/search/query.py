@@ -17,6 +17,8 @@ from archive.formats.identifiers import CASE_NUMBER, mask_hetu, phone_digits
 from archive.model import Query
 from archive.search.alike import LEAST, neighbourhood
 from archive.search.finnish import Analyser
+from archive.search.phrases import FIELD as PAIRS
+from archive.search.phrases import asked_together
 from archive.search.spelling import TERM_CHARS, clean, fold, folded_words, words
 from archive.search.terms import (
     attachment_class,
@@ -74,6 +76,24 @@ class OneOf:
     """The documents of these ids."""
 
     ids: frozenset[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase(AllOf):
+    """Documents that hold the words one behind the other in this field.
+
+    To an index: all of the parts, which some document may fulfil that does not hold the phrase.
+    """
+
+    field: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WithoutPhrase(AllOf):
+    """Documents that do not hold the phrase. To an index, which is not sure: all documents."""
+
+    phrase: Phrase
 
 
 Clause = Term | Prefix | AllOf | AnyOf | Not | OneOf
@@ -138,6 +158,9 @@ def _filters(query: Query) -> list[Clause]:
         found.append(OneOf(query.ids))
     if query.lines is not None:
         found.append(_any(Term("line", t) for line in sorted(query.lines) for t in exact(line)))
+    if query.companies is not None:
+        labels = (t for company in sorted(query.companies) for t in exact(company))
+        found.append(_any(Term("company", text) for text in labels))
     return found
 
 
@@ -267,7 +290,7 @@ class _Reading:
             return
         if not token.negated:
             self.scored += [term for term in _terms(clause) if term.field in ("text", "subject")]
-        self._add(Not(clause) if token.negated else clause)
+        self._add(_without(clause) if token.negated else clause)
 
     def _add(self, clause: Clause) -> None:
         if self._either and self.clauses:
@@ -287,8 +310,7 @@ class _Reading:
             return _one([_alike(word) for word in folded_words(token.text)])
         field = token.field or "text"
         if token.quoted:
-            self.notes.append("phrase-as-words")
-            return _one([self._word(field, word) for word in words(clean(token.text))])
+            return self._phrase(field, tuple(words(clean(token.text))))
         kinds = recognised(token.text) if field == "text" else ()
         if kinds:
             ways = [_READERS[kind](token.text.strip(".,;")) for kind in kinds]
@@ -296,6 +318,15 @@ class _Reading:
         if field == "text" and not token.negated and self._may_be_name(token.text):
             return _any([*self._words(field, token.text), _alike(fold(clean(token.text)))])
         return _one(self._words(field, token.text))
+
+    def _phrase(self, field: str, said: tuple[str, ...]) -> Clause | None:
+        """The words, and the pairs that follow each other; one word alone is that word."""
+        parts = [self._word(field, word) for word in said]
+        if len(said) < 2:
+            return _one(parts)
+        pairs = asked_together(field, said, self._analyser)
+        together = [_any(Term(PAIRS, text) for text in each) for each in pairs]
+        return Phrase((*parts, *together), field, said)
 
     def _may_be_name(self, typed: str) -> bool:
         """Whether it is one word of letters that no dictionary has: perhaps a name, misspelt."""
@@ -365,6 +396,10 @@ def _terms(clause: Clause) -> list[Term]:
     if isinstance(clause, AllOf | AnyOf):
         return [term for part in clause.parts for term in _terms(part)]
     return []
+
+
+def _without(clause: Clause) -> Clause:
+    return WithoutPhrase((), clause) if isinstance(clause, Phrase) else Not(clause)
 
 
 def _all_terms(field: str, texts: Sequence[str]) -> list[Clause]:

@@ -7,14 +7,17 @@ nothing of files and engines.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from archive.formats.identifiers import email_key, mask_hetu, normalise_phone, phone_digits
 from archive.model import Document
 from archive.search.alike import name_words, neighbourhoods
 from archive.search.finnish import Analyser
-from archive.search.spelling import TERM_CHARS, clean, fold, folded_words
+from archive.search.languages import language_of
+from archive.search.phrases import FIELD, said_together
+from archive.search.spelling import TERM_CHARS, clean, fold, folded_words, words
 
-VERSION = 2  # of the fields; a change makes the months of an index stale
+VERSION = 3  # of the fields; a change makes the months of an index stale
 FIELDS = (
     "id",
     "kind",
@@ -35,6 +38,8 @@ FIELDS = (
     "attachment",
     "subject",
     "text",
+    "company",
+    FIELD,
 )
 _LABEL_CHARS = 120
 DURATIONS = {  # classes of a call's length: from so many seconds on
@@ -52,8 +57,8 @@ def document_terms(document: Document, analyser: Analyser) -> dict[str, list[str
     Personal identity codes are masked, wherever they stand, before a word of them is seen.
     """
     names = [mask_hetu(name) for name in document.names]
-    subject, agent = mask_hetu(document.subject), document.agent or ""
-    spoken = "\n".join([subject, subject, mask_hetu(document.text), *names, agent])
+    agent = document.agent or ""
+    spoken = Spoken.of(document)
     fields = {
         "id": [document.id.hex],
         "kind": [document.kind.value],
@@ -72,10 +77,45 @@ def document_terms(document: Document, analyser: Analyser) -> dict[str, list[str
         "alike": neighbourhoods([*names, agent]),
         "duration": duration_class(document.duration_s),
         "attachment": attachment_class(document.attachments),
-        "subject": analyser.index_terms(subject),
-        "text": analyser.index_terms(spoken),
+        "subject": analyser.index_terms(spoken.subject),
+        "text": analyser.index_terms(spoken.text),
+        "company": exact(document.company or ""),
+        FIELD: sorted(
+            said_together("text", spoken.words, analyser, spoken.language)
+            | said_together("subject", spoken.words[:1], analyser, spoken.language_of_subject)
+        ),
     }
     return {name: terms for name, terms in fields.items() if terms}
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What a document says in words, personal identity codes masked.
+
+    `words` are the clean words of each piece, the subject first: it counts twice in `text`.
+    """
+
+    subject: str
+    text: str
+    words: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def of(cls, document: Document) -> Spoken:
+        """Subject, text, names and agent."""
+        subject, text = mask_hetu(document.subject), mask_hetu(document.text)
+        pieces = [subject, text, *map(mask_hetu, document.names), document.agent or ""]
+        said = tuple(tuple(words(clean(piece))) for piece in pieces)
+        return cls(subject, "\n".join([subject, *pieces]), said)
+
+    @property
+    def language(self) -> str | None:
+        """Of the whole, as the terms of the text are made."""
+        return language_of([word for piece in (self.words[0], *self.words) for word in piece])
+
+    @property
+    def language_of_subject(self) -> str | None:
+        """As the terms of the subject are made."""
+        return language_of(self.words[0])
 
 
 def duration_class(seconds: float | None) -> list[str]:

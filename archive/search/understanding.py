@@ -15,6 +15,7 @@ from archive.formats.identifiers import mask_hetu, normalise_phone
 from archive.model import Query
 from archive.search.dates import Said, days_in
 from archive.search.query import chosen, recognised
+from archive.search.spelling import clean, words
 from archive.search.typed import EITHER, MOST_CHARS, Token, tokens
 
 TIME = "time"
@@ -133,7 +134,7 @@ def _read(token: Token) -> tuple[tuple[str, ...], str]:
     if token.field is not None:
         return (_WORDS.get(token.field, token.field),), token.text
     if token.quoted:
-        return ("phrase",), token.text
+        return ("phrase" if len(list(words(clean(token.text)))) > 1 else "word",), token.text
     if token.text.endswith("*"):
         return ("beginning",), token.text
     kinds = recognised(token.text)

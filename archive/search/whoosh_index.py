@@ -21,6 +21,7 @@ from uuid import UUID
 from archive.errors import IndexBusy, IndexDamaged, KeyDestroyed
 from archive.model import Document, Hit, Query
 from archive.search import FACETS, KeyProvider, Opened
+from archive.search.exact import Verifier, verifier
 from archive.search.finnish import Analyser
 from archive.search.instants import Key, microseconds, moment, month_of, span
 from archive.search.marking import Marker, marker
@@ -390,6 +391,10 @@ class WhooshIndex:
     def marker(self, query: Query) -> Marker:
         """See the port."""
         return marker(query, self._analyser)
+
+    def verifier(self, query: Query) -> Verifier | None:
+        """See the port."""
+        return verifier(query, self._analyser)
 
     # -- months ----------------------------------------------------------------------
 

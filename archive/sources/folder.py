@@ -10,7 +10,8 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -19,12 +20,13 @@ from typing import Any
 from archive import retention
 from archive.archive import Archive, Receipt
 from archive.errors import ArchiveError
-from archive.formats import vcon_read
+from archive.formats import mail, vcon_read
 from archive.model import Actor, Kind
 from archive.sources import cdr, cdr_files, pbx_names, vcons
 from archive.sources.cdr_files import CdrFiles
 
 HEAD_BYTES = 64 * 1024
+OUTLOOK_BYTES = 64 * 1024 * 1024  # a .msg larger than this is dated by its file
 MBOX_BYTES = 1024 * 1024 * 1024  # an mbox larger than this is refused whole
 _AUDIO_EXTENSIONS = frozenset(
     [
@@ -79,7 +81,6 @@ _AUDIO_MAGIC = (
     (0, b"#!AMR"), (0, b".snd"), (0, b"FORM"), (0, b"caff"), (4, b"ftyp"), (0, b"\x1aE\xdf\xa3"),
     (0, b"0&\xb2u\x8ef\xcf\x11"), (0, b"\xff\xfb"), (0, b"\xff\xf3"), (0, b"\xff\xf1"),
 )  # fmt: skip
-_OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # Outlook .msg, under whatever name
 _HEADER_LINE = re.compile(rb"(?m)^[A-Za-z][A-Za-z0-9-]{1,60}[ \t]*:")
 _FROM_LINE = re.compile(rb"From \S+.* (\w{3} \w{3} +\d+ [\d:]+(?: \w+)? \d{4})[^\r\n]*\r?\n")
 # A message begins at a `From ` line with a time as ctime writes it, or at one that stands behind
@@ -155,6 +156,21 @@ def ingest(
     """Delivers every file; goes on after a refusal and names it in the summary."""
     summary = Summary()
     told = CdrFiles(archive, actor, options.source)
+    with closing(mail.MailParser(wall_s=archive.config.mail_seconds)) as parser:
+        _ingest(archive, actor, paths, options, summary, told, parser, progress)
+    return summary
+
+
+def _ingest(
+    archive: Archive,
+    actor: Actor,
+    paths: Iterable[Path],
+    options: Options,
+    summary: Summary,
+    told: CdrFiles,
+    parser: mail.MailParser,
+    progress: Callable[[Path], None],
+) -> None:
     for path in files(paths):
         try:
             if cdr_files.is_cdr(path):
@@ -163,7 +179,7 @@ def ingest(
             if _is_vcon(path, options):
                 _take_vcon(archive, actor, path, options, summary)
                 continue
-            for item in items(path, options, now=archive.now()):
+            for item in items(path, options, now=archive.now(), parser=parser):
                 receipt = deliver(archive, actor, item)
                 summary.new += receipt.created
                 summary.known += not receipt.created
@@ -178,7 +194,6 @@ def ingest(
             summary.refused.append((str(path), f"not readable ({error.strerror})"))
         finally:
             progress(path)
-    return summary
 
 
 def _is_vcon(path: Path, options: Options) -> bool:
@@ -204,8 +219,13 @@ class NotARecordingError(Exception):
     """The file is neither audio nor an email."""
 
 
-def items(path: Path, options: Options, *, now: datetime) -> Iterator[Item]:
-    """The recordings in a file; NotARecordingError with a reason where there are none."""
+def items(
+    path: Path, options: Options, *, now: datetime, parser: mail.MailParser | None = None
+) -> Iterator[Item]:
+    """The recordings in a file; NotARecordingError with a reason where there are none.
+
+    `parser` reads the time of an Outlook .msg; without one that is the file's.
+    """
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     kind = options.kind or kind_of(path, head)
@@ -213,6 +233,8 @@ def items(path: Path, options: Options, *, now: datetime) -> Iterator[Item]:
         yield _call(path, options)
     elif head.startswith(b"From ") and path.stat().st_size <= MBOX_BYTES:
         yield from _mbox(path, options)
+    elif parser is not None and mail.is_outlook(head):
+        yield _outlook(path, options, parser)
     else:
         yield _mail(path, head, options, content=None)
 
@@ -224,7 +246,7 @@ def kind_of(path: Path, head: bytes) -> Kind:
         return Kind.CALL
     if extension in _AUDIO_EXTENSIONS:
         return Kind.CALL
-    if extension in _MAIL_EXTENSIONS or not head or head.startswith(_OLE_MAGIC):
+    if extension in _MAIL_EXTENSIONS or not head or mail.is_outlook(head):
         return Kind.EMAIL
     if _looks_like_mail(head):
         return Kind.EMAIL
@@ -350,6 +372,20 @@ def _mail(path: Path, head: bytes, options: Options, *, content: bytes | None) -
         "received_at": at.isoformat(),
     } | beside
     return Item(path, Kind.EMAIL, metadata, content)
+
+
+def _outlook(path: Path, options: Options, parser: mail.MailParser) -> Item:
+    """A .msg, kept as it is; a header that it kept counts as that of any other email.
+
+    Where it kept none, the time at which a server took it stands for `Received:`.
+    """
+    head, received_at = b"", None
+    if options.received_at is None and path.stat().st_size <= OUTLOOK_BYTES:
+        made = parser.convert(path.read_bytes())
+        head, received_at = (made.message or b"")[:HEAD_BYTES], made.received_at
+    if received_at is not None and _received(head) is None:
+        options = replace(options, received_at=received_at)
+    return _mail(path, head, options, content=None)
 
 
 def _mail_time(path: Path, head: bytes) -> datetime:

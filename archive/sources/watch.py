@@ -12,12 +12,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from archive import intake
 from archive.archive import Archive, Receipt
 from archive.errors import ArchiveError, BadFields, BadSetting, SourceMismatch, TooLarge
+from archive.formats.mail import MailParser
 from archive.model import Kind
 from archive.sources import actors, cdr, cdr_files, folder
 from archive.sources.cdr_files import CdrFiles
@@ -101,11 +103,20 @@ class Watcher:
         self._watching = watching
         self._monotonic = monotonic
         self._told = CdrFiles(archive, self._actor, watching.options.source)
+        self._parser = MailParser(wall_s=archive.config.mail_seconds)
         self._seen: dict[Path, tuple[_Look, float]] = {}  # since when it is as it is
         self._over: dict[Path, _Look] = {}  # taken in or refused as it is
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop`; the file that is being taken in is finished."""
+        with closing(self):
+            self._run(stop)
+
+    def close(self) -> None:
+        """Ends the child that reads the times of .msg files; it starts again when one comes."""
+        self._parser.close()
+
+    def _run(self, stop: threading.Event) -> None:
         while not stop.is_set():
             try:
                 self.look(stop)
@@ -157,7 +168,9 @@ class Watcher:
         try:
             receipts = [
                 self._deliver(item)
-                for item in folder.items(path, self._watching.options, now=self._archive.now())
+                for item in folder.items(
+                    path, self._watching.options, now=self._archive.now(), parser=self._parser
+                )
             ]
         except (ArchiveError, folder.NotARecordingError) as error:
             if isinstance(error, ArchiveError) and error.status >= 500:

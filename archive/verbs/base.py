@@ -21,8 +21,8 @@ from archive import (
     supplements,
 )
 from archive.answers import View
-from archive.casework import holds
-from archive.casework.holds import Held
+from archive.casework import holdrows, holdterms
+from archive.casework.holdterms import Held
 from archive.config import Config
 from archive.db import reading
 from archive.erasure import expiry, ruling
@@ -109,7 +109,7 @@ class Common:
         ids = [r.id for r in recordings]
         with reading(self.engine) as connection:
             renditions = catalogue.renditions(connection, ids)
-            held = holds.of(connection, ids) if permissions.may_know_holds(actor) else []
+            held = holdrows.of(connection, ids) if permissions.may_know_holds(actor) else []
         views = [self._view(r, renditions[r.id]) for r in recordings]
         return [
             replace(view, holds=self._held(recording, held))
@@ -119,7 +119,7 @@ class Common:
     def _held(self, recording: Recording, found: Sequence[Hold]) -> tuple[Held, ...]:
         """The recording's durable holds among those found, with what they say."""
         return tuple(
-            Held(hold, holds.terms_of(self.vault, recording, hold))
+            Held(hold, holdterms.terms_of(self.vault, recording, hold))
             for hold in found
             if hold.recording_id == recording.id and hold.durable_at is not None
         )

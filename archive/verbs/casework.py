@@ -19,7 +19,7 @@ from archive import (
     supplements,
 )
 from archive.answers import CaseEntry, CaseFile, View
-from archive.casework import cases, closing, holds, staff, verifications
+from archive.casework import cases, closing, holdrows, staff, verifications
 from archive.casework.cases import About, Case, Note
 from archive.casework.closing import Closed, Consequences
 from archive.casework.staff import Colleague
@@ -378,7 +378,7 @@ class Casework(Holding):
         permissions.require(actor, Scope.CASES)
         said = intake.reason(reason)
         with reading(self.engine) as connection:
-            held = [hold.recording_id for hold in holds.in_force(connection, number)]
+            held = [hold.recording_id for hold in holdrows.in_force(connection, number)]
             rows = catalogue.get_many(connection, held)
         if not all(self._meets(actor, recording) for recording in rows.values()):
             raise Forbidden(verb="close a case that holds recordings of other lines or companies")

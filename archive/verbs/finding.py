@@ -15,6 +15,7 @@ from archive import (
     audit,
     catalogue,
     conversation,
+    documents,
     hitlist,
     legs,
     mending,
@@ -26,7 +27,7 @@ from archive import (
 )
 from archive import excerpts as excerpting
 from archive.answers import Leg, Page, View
-from archive.casework import cases, holds
+from archive.casework import cases, holdrows
 from archive.db import reading, transaction
 from archive.errors import (
     ArchiveError,
@@ -36,6 +37,8 @@ from archive.errors import (
     FieldError,
     Forbidden,
     IndexDamaged,
+    KeyDestroyed,
+    KeyMissing,
     NotFound,
     PurposeRequired,
 )
@@ -48,6 +51,7 @@ from archive.model import (
     Scope,
 )
 from archive.search import understanding
+from archive.search.exact import Verifier
 from archive.search.marking import Excerpt, Marker
 from archive.verbs.opening import Opening, stated
 
@@ -109,7 +113,8 @@ class Finding(Opening):
         self, actor: Actor, id: UUID, *, purpose: str | None, case: str | None = None
     ) -> tuple[str, bool]:
         """An email as it arrived, and whether that is all; audited like an opening."""
-        opened = self.open(actor, id, purpose=purpose, case=case)
+        as_mail = self._as_mail(id)
+        opened = self.open(actor, id, purpose=purpose, case=case, rendition=as_mail)
         if opened.media_type != "message/rfc822":
             raise NotFound()
         stop = min(opened.length, SOURCE_BYTES)
@@ -131,7 +136,8 @@ class Finding(Opening):
     ) -> Page:
         """What matches, newest first or by relevance; only what the actor may see.
 
-        No total and no facets for whoever sees the recordings of some companies alone.
+        Total and facets count, of whoever sees the recordings of some companies alone, those; not
+        while the index has months of an older form, which know no companies.
         With `excerpts` also the words asked for in their context: in subject and notes, in an
         email's text where the actor may open it for the purpose and case stated.
         """
@@ -144,10 +150,13 @@ class Finding(Opening):
         understood = understanding.understand(query, now=self.now())
         live, lacking = self._live(actor, self._held_only(understood.query)), set[str]()
         recordings, following = self._search(actor, live, lacking, limit=limit, after=after)
-        # The index knows no companies: what it counts is not told to whoever sees some of them.
-        counts = actor.companies is None
-        counted = self.index.count(live, lacking=lacking) if total and counts else None
-        told = self._facets(actor, live, facets, lacking) if facets and counts else None
+        of_theirs = replace(live, companies=actor.companies)
+        counts = actor.companies is None or not self.index.stale()
+        counted = self.index.count(of_theirs, lacking=lacking) if total and counts else None
+        told = self._facets(actor, of_theirs, facets, lacking) if facets and counts else None
+        loose = counted is not None and self.index.verifier(live) is not None
+        if loose and not cursor and not following:
+            counted, loose = len(recordings), False
         views = self._views(actor, recordings)
         marked = self.index.marker(understood.query) if excerpts and query.q else None
         shown, read = self._excerpts(actor, recordings, views, marked, purpose, case)
@@ -167,7 +176,11 @@ class Finding(Opening):
             next=self._seal_cursor(following, query) if following else None,
             total=counted,
             facets=told,
-            explained=(*understood.notes, *self.index.explain(understood.query)),
+            explained=(
+                *understood.notes,
+                *self.index.explain(understood.query),
+                *(["counted-at-most"] if loose else []),
+            ),
             understood=understood.pieces,
             rebuilding=tuple(sorted(lacking.union(rebuilding))),
         )
@@ -353,8 +366,10 @@ class Finding(Opening):
     ) -> tuple[list[Recording], tuple[datetime, UUID] | None]:
         """Up to `limit` visible recordings, and where to go on. The catalogue has the last word.
 
-        Months that cannot be read are passed over and named in `lacking`.
+        Months that cannot be read are passed over and named in `lacking`. What the index is not
+        sure of (phrases), each recording's own words decide.
         """
+        sure = self.index.verifier(query)
         found: list[Recording] = []
         while len(found) <= limit:
             hits = self.index.find(query, limit=limit + 10, after=after, lacking=lacking)
@@ -362,8 +377,10 @@ class Finding(Opening):
                 rows = catalogue.get_many(connection, [hit.id for hit in hits])
             for hit in hits:
                 row = rows.get(hit.id)
-                if row is not None and self._sees(actor, row):
+                if row is not None and self._sees(actor, row) and self._fulfils(row, sure):
                     found.append(row)
+                if len(found) > limit:
+                    break
             if len(hits) < limit + 10:
                 break
             after = (hits[-1].occurred_at, hits[-1].id)
@@ -371,6 +388,14 @@ class Finding(Opening):
             (found[limit - 1].occurred_at, found[limit - 1].id) if len(found) > limit else None
         )
         return found[:limit], following
+
+    def _fulfils(self, recording: Recording, sure: Verifier | None) -> bool:
+        if sure is None:
+            return True
+        try:
+            return sure(documents.document(self.vault, recording))
+        except (KeyDestroyed, KeyMissing):
+            return False
 
     def mend_index(self) -> list[str]:
         """Throws noted damaged months away and makes their recordings due again; the months."""
@@ -406,7 +431,7 @@ class Finding(Opening):
         if not query.held:
             return query
         with reading(self.engine) as connection:
-            held = holds.held_now(connection, self.now())
+            held = holdrows.held_now(connection, self.now())
         return replace(query, ids=held if query.ids is None else held & query.ids)
 
     def _facets(

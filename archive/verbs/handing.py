@@ -37,12 +37,14 @@ from archive.model import (
     Purpose,
     Query,
     Recording,
+    Rendition,
     Scope,
 )
 from archive.verbs.casework import Casework
 from archive.verbs.finding import Finding
 
 MOST_MAILS = 500  # in one mbox of a search
+_MESSAGE = Rendition.MESSAGE.value
 
 
 class HandingOut(Casework, Finding):
@@ -130,8 +132,12 @@ class HandingOut(Casework, Finding):
                 detail = {"rendition": "mbox"}
                 self._note_opening(connection, actor, row, purpose, case, detail)
         inside = sorted(rows, key=lambda r: (r.occurred_at, r.id))
+        with reading(self.engine) as connection:
+            parts = catalogue.renditions(connection, [row.id for row in inside])
+        made = {p.recording_id: p for each in parts.values() for p in each if p.name == _MESSAGE}
         return mbox.written(
-            (retention.local(row.occurred_at), self.vault.read_all(row)) for row in inside
+            (retention.local(row.occurred_at), self.vault.read_all(row, made.get(row.id)))
+            for row in inside
         )
 
     def evidence_choices(self, actor: Actor, number: str) -> tuple[Choice, ...]:

@@ -13,8 +13,8 @@ from archive import (
     permissions,
     retention,
 )
-from archive.casework import holdchanges, holds, notices, staff
-from archive.casework.holds import Held
+from archive.casework import holdchanges, holdnight, holdrows, holds, holdterms, notices, staff
+from archive.casework.holdterms import Held
 from archive.casework.notices import Notice
 from archive.casework.staff import Colleague
 from archive.db import reading, transaction
@@ -52,7 +52,7 @@ class Holding(Common):
         once its erasure has begun. CaseRequired, AlreadyHeld, BadFields.
         """
         permissions.require_holds(actor)
-        terms = intake.hold_terms(reason, basis or holds.BASIS)
+        terms = intake.hold_terms(reason, basis or holdterms.BASIS)
         intake.require_review(review_on, today=retention.local(self.now()).date())
         recording = self._visible(actor, id, purpose=Purpose.COMPLAINT.value, case=case)
         return self._place(actor, recording, case, terms, review_on)
@@ -83,7 +83,7 @@ class Holding(Common):
         terms: tuple[str, str],
         review_on: date | None,
     ) -> Held:
-        said = holds.Terms(*terms)
+        said = holdterms.Terms(*terms)
         hold = holds.place(
             self.vault,
             self.engine,
@@ -117,7 +117,7 @@ class Holding(Common):
             self.vault, self.engine, actor, hold_id,
             review_on=review_on, reason=said, now=self.now(),
         )  # fmt: skip
-        return Held(changed, holds.terms_of(self.vault, recording, changed))
+        return Held(changed, holdterms.terms_of(self.vault, recording, changed))
 
     def hand_over_hold(
         self, actor: Actor, id: UUID, hold_id: UUID, *, owner: str, reason: str
@@ -129,7 +129,7 @@ class Holding(Common):
         said = intake.reason(reason)
         recording = self._hold_to_change(actor, id, hold_id)
         with reading(self.engine) as connection:
-            hold = holds.one(connection, hold_id)
+            hold = holdrows.one(connection, hold_id)
             known = staff.keepers(connection, restriction=hold is None or hold.case is None)
         found = [one for one in known if one.name == owner and one.sees(recording.line)]
         if not found:
@@ -140,13 +140,13 @@ class Holding(Common):
             self.vault, self.engine, actor, hold_id,
             owner=found[0].id, reason=said, now=self.now(),
         )  # fmt: skip
-        return Held(changed, holds.terms_of(self.vault, recording, changed), found[0].name)
+        return Held(changed, holdterms.terms_of(self.vault, recording, changed), found[0].name)
 
     def _hold_to_change(self, actor: Actor, id: UUID, hold_id: UUID) -> Recording:
         """The recording of a hold that the actor works with; of a restriction, the DPO alone."""
         permissions.require_holds(actor)
         with reading(self.engine) as connection:
-            hold = holds.one(connection, hold_id)
+            hold = holdrows.one(connection, hold_id)
         if hold is None or hold.recording_id != id:
             raise NotFound()
         if hold.case is None:
@@ -170,7 +170,7 @@ class Holding(Common):
         with reading(self.engine) as connection:
             found = [
                 hold
-                for hold in holds.of(connection, [id])
+                for hold in holdrows.of(connection, [id])
                 if hold.case is None and hold.released_at is None and hold.durable_at is not None
             ]
         if not found:
@@ -192,7 +192,7 @@ class Holding(Common):
             now=self.now(),
             reason=said,
         )
-        return Held(released, holds.terms_of(self.vault, recording, released))
+        return Held(released, holdterms.terms_of(self.vault, recording, released))
 
     def list_holds(self, actor: Actor, *, due: bool = False, case: str | None = None) -> list[Held]:
         """Holds by review date: all, of a case, or those whose review is due today or past.
@@ -202,10 +202,10 @@ class Holding(Common):
         permissions.require_holds(actor)
         today = retention.local(self.now()).date()
         with reading(self.engine) as connection:
-            found = holds.durable(connection, due_on=today if due else None, case=case)
+            found = holdrows.durable(connection, due_on=today if due else None, case=case)
             rows = catalogue.get_many(connection, [hold.recording_id for hold, _ in found])
         return [
-            Held(hold, holds.terms_of(self.vault, rows[hold.recording_id], hold), owner)
+            Held(hold, holdterms.terms_of(self.vault, rows[hold.recording_id], hold), owner)
             for hold, owner in found
             if self._sees(
                 actor, rows[hold.recording_id], purpose=Purpose.COMPLAINT.value, case=hold.case
@@ -235,5 +235,5 @@ class Holding(Common):
 
     def settle_holds(self) -> None:
         """Carries through holds that a crash left half placed, and erasures that broke off."""
-        holds.settle(self.vault, self.engine, now=self.now())
+        holdnight.settle(self.vault, self.engine, now=self.now())
         expiry.finish_erasures(self._means)

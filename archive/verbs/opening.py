@@ -14,11 +14,13 @@ from sqlalchemy import Connection
 from archive import (
     audit,
     catalogue,
+    legs,
     openings,
+    pairing,
     permissions,
     transcripts,
 )
-from archive.answers import MailView, Opened
+from archive.answers import MailView, Opened, View
 from archive.db import reading, transaction
 from archive.errors import (
     CaseRequired,
@@ -45,7 +47,8 @@ from archive.verbs.base import Common
 OPENING_LIFE = timedelta(minutes=15)
 
 _EXTENSIONS = {"audio/ogg": "ogg", "message/rfc822": "eml", "application/json": "json",
-               "text/plain": "txt", "text/vtt": "vtt"}  # fmt: skip
+               "text/plain": "txt", "text/vtt": "vtt",
+               "application/vnd.ms-outlook": "msg"}  # fmt: skip
 
 
 class Opening(Common):
@@ -88,20 +91,32 @@ class Opening(Common):
         checked = self._purpose(actor, recording, purpose, case)
         self._require_hearing(actor, recording, rendition)
         self._part(recording, rendition)
+        return self.begin_opening(actor, recording, purpose=checked, case=case, rendition=rendition)
+
+    def begin_opening(
+        self,
+        actor: Actor,
+        recording: Recording,
+        *,
+        purpose: Purpose,
+        case: str | None = None,
+        rendition: str = Rendition.PLAYBACK.value,
+    ) -> tuple[str, datetime]:
+        """Token and audit entry, where the caller found that the actor may open the recording."""
         with transaction(self.engine) as connection:
-            token, until = openings.make(
+            made = openings.make(
                 connection,
                 now=self.now(),
                 life=OPENING_LIFE,
                 actor=actor,
-                recording_id=id,
+                recording_id=recording.id,
                 rendition=rendition,
-                purpose=checked.value,
+                purpose=purpose.value,
                 case=case,
             )
             detail = {"rendition": rendition, "opening": True}
-            self._note_opening(connection, actor, recording, checked, case, detail)
-        return token, until
+            self._note_opening(connection, actor, recording, purpose, case, detail)
+        return made
 
     def _require_hearing(self, actor: Actor, recording: Recording, rendition: str) -> None:
         """Forbidden for the original of what is silenced in parts, without the right to it."""
@@ -182,6 +197,35 @@ class Opening(Common):
                 self._note_opening(connection, actor, recording, checked, case, detail)
         return cues
 
+    def other_side(
+        self, actor: Actor, view: View, *, purpose: str | None, case: str | None = None
+    ) -> pairing.Together | None:
+        """The other side of a call that was recorded as two, where the actor may open that too.
+
+        For a page that shows `view` already; each side is opened, and noted, by itself.
+        """
+        permissions.require(actor, Scope.OPEN)
+        if not pairing.is_side(view):
+            return None
+        with reading(self.engine) as connection:
+            others = catalogue.get_many(connection, legs.beside(connection, view.id))
+        found = [
+            one
+            for one in others.values()
+            if self._sees(actor, one, purpose=purpose, case=case)
+            and self._opens(actor, one, purpose, case)
+        ]
+        return pairing.other_side(view, self._views(actor, found))
+
+    def _opens(
+        self, actor: Actor, recording: Recording, purpose: str | None, case: str | None
+    ) -> bool:
+        try:
+            self._purpose(actor, recording, purpose, case)
+        except (CaseRequired, Forbidden, KeyDestroyed, KeyMissing, PurposeRequired):
+            return False
+        return True
+
     def peaks(
         self, actor: Actor, id: UUID, *, purpose: str | None = None, case: str | None = None
     ) -> bytes | None:
@@ -199,11 +243,18 @@ class Opening(Common):
         self, actor: Actor, id: UUID, index: int, *, purpose: str | None, case: str | None = None
     ) -> tuple[str, str, bytes]:
         """Name, type and content of one attachment of an email; audited like an opening."""
-        opened = self.open(actor, id, purpose=purpose, case=case)
+        as_mail = self._as_mail(id)
+        opened = self.open(actor, id, purpose=purpose, case=case, rendition=as_mail)
         found = mail.attachment(b"".join(opened.read(0, opened.length)), index)
         if found is None:
             raise NotFound()
         return found
+
+    def _as_mail(self, id: UUID) -> str:
+        """The rendition of an email that is an RFC 5322 message: its original, but of a .msg."""
+        with reading(self.engine) as connection:
+            made = catalogue.get_rendition(connection, id, Rendition.MESSAGE.value)
+        return (Rendition.MESSAGE if made else Rendition.ORIGINAL).value
 
     def _purpose(
         self, actor: Actor, recording: Recording, purpose: str | None, case: str | None
@@ -310,7 +361,9 @@ class Opening(Common):
 
     def _media_type(self, recording: Recording) -> str:
         if recording.kind is Kind.EMAIL:
-            return "message/rfc822"
+            description = self.vault.description(recording)
+            outlook = description and description.mail and description.mail.container == "outlook"
+            return "application/vnd.ms-outlook" if outlook else "message/rfc822"
         given = self.vault.descriptor(recording).media_type
         return given if given.startswith("audio/") else "application/octet-stream"
 

@@ -20,6 +20,7 @@ from archive.casework.verifications import Verification
 from archive.erasure.asking import ErasureRequest
 from archive.errors import CaseRequired, Forbidden
 from archive.model import Actor, Cue, Direction, Kind, Purpose, Rendition, Scope
+from archive.pairing import Together
 from archive.web import desk
 from archive.web.desk import Listing
 from archive.web.kept import Kept
@@ -59,6 +60,8 @@ class Pane:
     confirms: bool  # whether this person is the second one
     media: str  # "player", "pending", "undecodable", "unreadable", "lost", "email"
     channels: tuple[str, ...]
+    together: Together | None  # the other side of the call, heard with it
+    alone: bool  # whether it was asked for without
     silenced: tuple[str, ...]  # stretches that nobody hears, as "1:05–1:20"
     opened: bool
     text: str | None
@@ -76,12 +79,13 @@ def show(
     listing: Listing | None = None,
     formatted: bool = False,
     problem: str | None = None,
+    alone: bool = False,
 ) -> str:
     """The page of one recording, beside the list it was chosen from if there is one."""
     return render_template(
         "desk.html",
         listing=listing,
-        pane=build(view, kept=kept, token=token, formatted=formatted, problem=problem),
+        pane=build(view, kept=kept, token=token, formatted=formatted, problem=problem, alone=alone),
         neighbours=desk.neighbours(listing, view.id) if listing else None,
         may_export=permissions.may_export(g.actor),
         most_rows=hitlist.MOST_ROWS,
@@ -95,8 +99,12 @@ def build(
     token: str,
     formatted: bool = False,
     problem: str | None = None,
+    alone: bool = False,
 ) -> Pane:
-    """What there is to show; an email is opened if the purpose was stated for this task."""
+    """What there is to show; an email is opened if the purpose was stated for this task.
+
+    `alone`: without the other side of a call that was recorded as two.
+    """
     actor: Actor = g.actor
     purpose, case = settled(actor, kept)
     opened = view.kind is Kind.EMAIL and view.readable and kept is not None and bool(kept.purpose)
@@ -112,6 +120,9 @@ def build(
     if problem:
         purpose, opened = None, False
     noted = _noted(view, actor, case if not problem else None)
+    media, together = _media(view), None
+    if media == "player" and purpose and Scope.OPEN in actor.scopes:
+        together = desk.archive_().other_side(actor, view, purpose=purpose, case=case)
     asked = desk.archive_().erasure_request(actor, view.id)
     verified = desk.archive_().verifications(actor, [view]).get(view.id, ())
     return Pane(
@@ -136,8 +147,10 @@ def build(
         may_erase=Scope.ERASE in actor.scopes,
         erasure=asked,
         confirms=asked is not None and asked.by != actor.id,
-        media=_media(view),
-        channels=_channels(view),
+        media=media,
+        channels=_channels(view) if together is None or alone else together.names,
+        together=together,
+        alone=alone,
         silenced=silenced(view),
         opened=opened,
         text=text,

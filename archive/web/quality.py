@@ -49,6 +49,8 @@ class HeardPane:
     purpose: str = Purpose.QUALITY.value
     case: None = None
     noted: tuple[()] = ()
+    together: None = None  # each call is drawn, and scored, by itself
+    alone: bool = False
 
     @property
     def silenced(self) -> tuple[str, ...]:

@@ -51,6 +51,7 @@ def page(id: UUID) -> str:
         listing=listing,
         formatted=request.args.get("show") == "formatted",
         problem=problem if problem in {"CaseRequired", "PurposeRequired"} else None,
+        alone=request.args.get("legs") == "alone",
     )
 
 

@@ -51,7 +51,7 @@ REASONS = {
 # What a piece of a search was taken for.
 TAKEN_FOR = {
     "word": _("word"),
-    "phrase": _("words"),
+    "phrase": _("words in this order"),
     "beginning": _("beginning"),
     "name": _("name"),
     "subject": _("subject"),
@@ -106,7 +106,7 @@ FACET_VALUES: dict[str, dict[str, LazyString]] = {
 # How a search was read where that is not plain.
 EXPLAINED = {
     "quote-not-closed": _("A quotation mark is missing: everything behind the first was taken."),
-    "phrase-as-words": _("Words in quotes are all looked for, in any order."),
+    "counted-at-most": _("Words in this order: the number of contacts may be a little too high."),
     "prefix-too-short": _("Give at least two letters before the asterisk."),
     "too-long": _("Only the first 1,000 characters were read."),
     "too-many-words": _("Only the first 40 words were read."),
@@ -250,7 +250,13 @@ FILES = {
     "text/html": _("a web page"),
     "application/zip": _("a packed file"),
 }
-CHANNELS = {"agent": _("Agent"), "customer": _("Customer")}
+CHANNELS = {
+    "agent": _("Agent"),
+    "customer": _("Customer"),
+    # Two sides of a call of which nothing else is known.
+    "inbound": DIRECTIONS["inbound"],
+    "outbound": DIRECTIONS["outbound"],
+}
 
 # What happened and what can be done now, by the error's class; the rest by status.
 ERRORS: dict[str, tuple[LazyString, LazyString]] = {

@@ -313,11 +313,48 @@ def test_an_answer_says_how_every_piece_of_a_question_was_understood(
     assert nothing.get_json()["items"] == []
 
 
+def test_a_phrase_lists_only_what_says_it_and_tells_where_more_were_counted(
+    machine: Machine, clock: Clock
+) -> None:
+    said = (
+        "lasku on väärä",
+        "lasku on nyt ja vika on väärä",
+        "Laskut ovat vääriä",
+        "LASKU ON, väärä!",
+    )
+    ids = [
+        post_call(machine, metadata(clock, source_ref=f"call-{n}", notes=notes)).get_json()["id"]
+        for n, notes in enumerate(said)
+    ]
+    machine.work()
+
+    def ask(q: str, **more: Any) -> dict[str, Any]:
+        asked = {"q": q, "total": True, "excerpts": True} | more
+        body: dict[str, Any] = machine.post("/api/v1/recordings/search", asked).get_json()
+        return body
+
+    whole = ask('"lasku on väärä"')
+    assert {item["id"] for item in whole["items"]} == {ids[0], ids[2], ids[3]}
+    assert (whole["total"], whole.get("explained")) == (3, None)
+    marked = [p["text"] for i in whole["items"] for p in i["excerpt"] if p["hit"]]
+    assert sorted(marked) == ["LASKU ON, väärä", "Laskut ovat vääriä", "lasku on väärä"]
+    assert whole["understood"][0]["as"] == ["phrase"]
+    # Page by page the same; the number is the index's own.
+    first = ask('"lasku on väärä"', limit=2)
+    assert (len(first["items"]), first["total"]) == (2, 4)
+    assert first["explained"] == ["counted-at-most"]
+    rest = ask('"lasku on väärä"', limit=2, cursor=first["next"])
+    assert {i["id"] for i in (*first["items"], *rest["items"])} == {ids[0], ids[2], ids[3]}
+    without = ask('lasku -"lasku on väärä"')
+    assert [item["id"] for item in without["items"]] == [ids[1]]
+    assert without["total"] == 1
+
+
 @pytest.mark.parametrize(
     ("typed", "explained"),
     [
         ("lasku", None),
-        ('"väärä lasku', ["quote-not-closed", "phrase-as-words"]),
+        ('"väärä lasku', ["quote-not-closed"]),
         ("foo:lasku", ["unknown-field:foo"]),
         ("131052-308T", ["prefix-too-short", "identity-code-not-searched"]),
         ("a*", ["prefix-too-short"]),

@@ -117,6 +117,12 @@ def test_the_envelope_line_of_an_mbox_is_skipped() -> None:
     assert parse_mail(raw).description == parse_mail(mail()).description
 
 
+def test_a_byte_order_mark_hides_no_field() -> None:
+    found = parse_mail(b"\xef\xbb\xbf" + mail()).description
+    assert found == parse_mail(mail()).description
+    assert found.parse_errors == ()
+
+
 def test_uuencoded_attachments_of_old_mailers_are_read() -> None:
     body = "begin 644 a.txt\r\n" + "%:&5L;&\\*\r\n" + "`\r\nend\r\n"
     head = (

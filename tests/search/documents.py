@@ -37,6 +37,7 @@ _NOISE = [
     "hyvää",
     "jatkoa",
 ]
+STILL = ("soitosta", "palaamme", "asiaan", "huomenna", "aamulla", "terveisin")  # of the noise
 FIRST = datetime(2026, 9, 1, tzinfo=UTC)
 METERING_POINT = "643000000000000016"
 
@@ -101,6 +102,15 @@ def says(document: Document, word: str) -> bool:
     """Whether subject or text has a form of a word of SAID."""
     forms = {form.casefold() for form in SAID[word]}
     return bool(forms & set(f"{document.subject} {document.text}".casefold().split()))
+
+
+def holds(document: Document, words: list[str]) -> bool:
+    """Whether subject or text has these words side by side, each as it stands."""
+    for piece in (document.subject, document.text):
+        said = piece.casefold().split()
+        if any(said[at : at + len(words)] == words for at in range(len(said))):
+            return True
+    return False
 
 
 Check = Callable[[Document], bool]

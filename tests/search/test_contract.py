@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -406,6 +406,102 @@ def test_junk_in_documents_is_taken_and_what_is_around_it_found(index: Index) ->
         ]
     )
     assert len(found(index, Query(q="lasku"))) == 1
+
+
+# -- phrases ---------------------------------------------------------------------------
+
+TEXT = "Asiakas kertoi: sähkö katkesi eilen illalla.\nLuvatun hyvityksen summa oli 300 euroa."
+
+
+def surely(index: Index, query: Query, documents: Sequence[Document]) -> list[UUID]:
+    """What is found, and is what was asked for by its own words."""
+    of = {document.id: document for document in documents}
+    sure = index.verifier(query) or (lambda _: True)
+    return [id for id in found(index, query) if sure(of[id])]
+
+
+@pytest.mark.parametrize(
+    ("typed", "finds"),
+    [
+        ('"sähkö katkesi eilen"', True),
+        ('"SÄHKÖ KATKESI"', True),
+        ('"sahko katkesi eilen"', True),  # typed without dots
+        ('"katkesi eilen illalla luvatun"', True),  # over the end of a line
+        ('"luvattu hyvitys"', True),  # in other forms
+        ('"hyvityksen summa"', True),
+        ('"oli 300 euroa"', True),
+        ('teksti:"sähkö katkesi"', True),
+        ('"katkesi sähkö"', False),  # the other way round
+        ('"sähkö eilen"', False),  # apart
+        ('"kertoi katkesi"', False),
+        ('aihe:"sähkö katkesi"', False),
+        ('-"sähkö katkesi"', False),
+        ('-"katkesi sähkö"', True),
+        ('"katkesi sähkö" TAI hyvitys', True),
+        ('"sähkö eilen" TAI "katkesi sähkö"', False),
+        ('linja:viat "sähkö katkesi" -"sähkö eilen"', True),
+    ],
+)
+def test_a_phrase_finds_its_words_side_by_side_in_their_order(
+    index: Index, typed: str, finds: bool
+) -> None:
+    said = [document(1, text=TEXT, subject="Vikailmoitus jakeluverkosta")]
+    index.put(said)
+    assert bool(surely(index, Query(q=typed), said)) is finds
+
+
+def test_a_phrase_does_not_reach_from_the_subject_into_the_text(index: Index) -> None:
+    said = [document(1, subject="väärä lasku", text="tuli taas", names=("Matti Virtanen",))]
+    index.put(said)
+    for typed, finds in {
+        '"väärä lasku"': True,
+        'aihe:"väärien laskujen"': True,
+        '"lasku tuli"': False,
+        '"matti virtanen"': True,
+        '"taas matti"': False,
+    }.items():
+        assert bool(surely(index, Query(q=typed), said)) is finds, typed
+
+
+def test_words_of_a_phrase_that_stand_apart_are_found_by_chance_and_told_by_the_text(
+    index: Index,
+) -> None:
+    said = [
+        document(1, text="lasku on väärä"),
+        document(2, text="lasku on nyt ja vika on väärä"),  # both pairs, not the phrase
+    ]
+    index.put(said)
+    query = Query(q='"lasku on väärä"')
+    assert [id.int for id in found(index, query)] == [2, 1]
+    assert [id.int for id in surely(index, query, said)] == [1]
+
+
+def test_swedish_and_english_phrases_are_found_as_they_are_written(index: Index) -> None:
+    said = [
+        document(1, text="Hej, jag har inte fått min räkning och det är inte bra, tack"),
+        document(2, text="Hello, the power was out and we have not had any invoices for that"),
+    ]
+    index.put(said)
+    assert [id.int for id in surely(index, Query(q='"fått min räkning"'), said)] == [1]
+    assert [id.int for id in surely(index, Query(q='"power was out"'), said)] == [2]
+    assert [id.int for id in surely(index, Query(q='"any invoice"'), said)] == [2]
+
+
+def test_a_phrase_is_found_in_a_month_that_was_written_anew(index: Index) -> None:
+    said = [document(1, text=TEXT), document(2)]
+    index.put(said)
+    index.remove([UUID(int=2)], month="2026-09")
+    index.rewrite("2026-09")
+    assert [id.int for id in surely(index, Query(q='"sähkö katkesi"'), said)] == [1]
+
+
+def test_companies_narrow(index: Index) -> None:
+    index.put([document(1, company="Verkko Oy"), document(2, company="Lämpö Oy"), document(3)])
+    for companies, wanted in ({"Verkko Oy"}, [1]), ({"Verkko Oy", "Lämpö Oy"}, [2, 1]), (set(), []):
+        query = Query(companies=frozenset(companies))
+        assert [id.int for id in found(index, query)] == wanted
+        assert index.count(query) == len(wanted)
+        assert index.facets(query, ["kind"]) == {"kind": {"call": len(wanted)} if wanted else {}}
 
 
 # -- life ------------------------------------------------------------------------------

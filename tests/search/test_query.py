@@ -13,8 +13,10 @@ from archive.search.query import (
     AnyOf,
     Clause,
     Not,
+    Phrase,
     Prefix,
     Term,
+    WithoutPhrase,
     parse,
     question,
 )
@@ -40,10 +42,24 @@ def test_words_are_all_wanted() -> None:
     assert len(read("lasku hinta vika")) == 3
 
 
-def test_minus_excludes_a_word_a_field_or_a_phrase() -> None:
-    for typed in ("-lasku", "-linja:viat", '-"väärä lasku"', '-linja:"muutto ja liittymät"'):
+def test_minus_excludes_a_word_or_a_field() -> None:
+    for typed in ("-lasku", "-linja:viat", '-"lasku"', '-linja:"muutto ja liittymät"'):
         (only,) = read(typed)
         assert isinstance(only, Not)
+
+
+def test_words_in_quotes_are_a_phrase_and_one_word_in_quotes_is_that_word() -> None:
+    (phrase,) = read('aihe:"väärä lasku taas"')
+    assert isinstance(phrase, Phrase)
+    assert (phrase.field, phrase.words) == ("subject", ("väärä", "lasku", "taas"))
+    assert len({leaf for leaf in leaves(phrase) if getattr(leaf, "field", "") == "phrase"}) >= 2
+    assert read('"lasku"') == read("lasku")
+
+
+def test_a_phrase_that_is_left_out_is_left_to_the_texts_themselves() -> None:
+    (only,) = read('-"väärä lasku"')
+    assert isinstance(only, WithoutPhrase)
+    assert only.parts == ()
 
 
 def test_a_minus_inside_a_word_is_no_exclusion() -> None:
@@ -104,7 +120,6 @@ def test_a_recognised_number_is_looked_for_in_the_text_too() -> None:
     [
         ("foo:lasku", "unknown-field:foo"),
         ('"väärä lasku', "quote-not-closed"),
-        ('"väärä lasku"', "phrase-as-words"),
         ("a*", "prefix-too-short"),
         ("*", "nothing-to-search"),
         ("-", "nothing-to-search"),

@@ -36,6 +36,7 @@ def taken(typed: str) -> list[tuple[str, str]]:
     [
         ("lasku hyvit*", [("word", "lasku"), ("beginning", "hyvit*")]),
         ('"luvattu hyvitys"', [("phrase", "luvattu hyvitys")]),
+        ('"hyvitys"', [("word", "hyvitys")]),
         ("040 123 4567", [("phone or customer", "+358401234567")]),
         ("puh:040-1234567", [("phone", "+358401234567")]),
         ("puh: 040 123 4567", [("phone", "+358401234567")]),

@@ -8,14 +8,14 @@ const RESUME_FROM = 5; // seconds: a call barely begun begins anew
 
 // -- a passage again and again: from, to, off ------------------------------------------------
 
-export function loop(audio, button, mark, say) {
+export function loop(audio, button, mark, say, span) {
   let from = null;
   let to = null;
   function show() {
     button.setAttribute("aria-pressed", String(to !== null));
     button.dataset.step = to !== null ? "2" : from !== null ? "1" : "0";
     mark.hidden = from === null;
-    if (from !== null) place(mark, from, to ?? from, audio);
+    if (from !== null) place(mark, from, to ?? from, span);
     say(to !== null ? "looping" : from !== null ? "from" : "off", from, to);
   }
   function press(at) {
@@ -98,9 +98,9 @@ export function outline(channel, bars) {
 
 // -- over the waveform -----------------------------------------------------------------------
 
-export function place(element, from, to, audio, duration = audio.duration || Number(element.dataset.of)) {
-  element.style.left = `${(100 * from) / duration}%`;
-  element.style.width = `${(100 * Math.max(0, to - from)) / duration}%`;
+export function place(element, from, to, { first, last }) {
+  element.style.left = `${(100 * (from - first)) / (last - first)}%`;
+  element.style.width = `${(100 * Math.max(0, to - from)) / (last - first)}%`;
 }
 
 // -- where one stopped -----------------------------------------------------------------------

@@ -3,20 +3,23 @@
 // made by the first press of Play: nothing is opened, and nothing plays, by itself.
 
 import { isForPage } from "./app.js";
+import { Pair, asDrawn, laid } from "./legs.js";
 import * as tools from "./player-tools.js";
 import { follow } from "./transcript.js";
 
 const root = document.querySelector("[data-player]");
 const say = root.dataset;
 const form = root.querySelector("form");
-const audio = root.querySelector("[data-audio]");
+const span = { first: Number(say.firstS), last: Number(say.lastS) }; // of the call, in seconds
+const alone = root.querySelector("[data-audio]");
+const pair = say.otherOpen ? asPair() : null;
+const audio = pair ?? alone;
 const toggle = root.querySelector("[data-toggle]");
 const seek = root.querySelector("[data-seek]");
 const now = root.querySelector("[data-now]");
 const status = root.querySelector("[data-status]");
 const heard = root.querySelector("[data-told]"); // what is told to whoever does not see the player
 const speed = root.querySelector("[data-speed]");
-const duration = Number(say.duration);
 const calm = status.textContent; // what the status says when there is nothing else to say
 let pauses = []; // silent stretches, once the peaks are there
 let opening = null; // the request under way, or done, for an opening
@@ -25,6 +28,7 @@ let renewed = 0; // how often an opening was renewed since something last played
 // -- time ---------------------------------------------------------------------------------
 
 function clock(seconds) {
+  if (seconds < 0) return `−${clock(-Math.floor(seconds))}`; // before this side of the call began
   const whole = Math.floor(seconds);
   const s = String(whole % 60).padStart(2, "0");
   const m = Math.floor(whole / 60) % 60;
@@ -38,6 +42,7 @@ const minutes = unit("minute");
 const seconds = unit("second");
 
 function spoken(at) {
+  if (at < 0) return `−${spoken(-Math.floor(at))}`;
   const whole = Math.floor(at);
   const h = Math.floor(whole / 3600);
   const m = Math.floor(whole / 60) % 60;
@@ -52,12 +57,16 @@ function showTime() {
 
 // -- opening ------------------------------------------------------------------------------
 
-async function askForOpening() {
-  const answer = await fetch(say.open, {
+async function ask(where) {
+  return fetch(where, {
     method: "POST",
     headers: { Accept: "application/json" },
     body: new URLSearchParams(new FormData(form)),
   });
+}
+
+async function askForOpening() {
+  const answer = await ask(say.open);
   const body = answer.headers.get("Content-Type")?.startsWith("application/json") ? await answer.json() : {};
   if (body.page) { location.assign(body.page); return new Promise(() => {}); }
   if (answer.status === 401 || answer.redirected) { location.reload(); return new Promise(() => {}); }
@@ -65,7 +74,28 @@ async function askForOpening() {
   return body.url;
 }
 
+async function askForTheOther() {
+  // null where it is gone, or not this person's to open any more: the page itself may stay.
+  const answer = await ask(say.otherOpen);
+  if ([403, 404, 410].includes(answer.status)) return null;
+  const body = answer.headers.get("Content-Type")?.startsWith("application/json") ? await answer.json() : {};
+  if (!answer.ok || !body.url) throw new Error(String(answer.status));
+  return body.url;
+}
+
+function asPair() {
+  const own = { audio: alone, starts: 0, lasts: Number(say.lastsS), upper: say.upper === "1", ask: askForOpening, own: true };
+  const other = {
+    audio: root.querySelector("[data-other-audio]"), starts: Number(say.otherStartsS), lasts: Number(say.otherLastsS),
+    upper: say.upper !== "1", ask: askForTheOther, own: false,
+  };
+  return new Pair([own, other], span);
+}
+
+pair?.addEventListener("lost", () => { status.textContent = say.lost; status.classList.add("bad"); });
+
 async function open() {
+  if (pair) { await pair.open(); return; }
   opening ??= askForOpening();
   const url = await opening;
   if (audio.getAttribute("src") === url) return;
@@ -104,11 +134,13 @@ audio.addEventListener("playing", () => { renewed = 0; });
 // -- controls -----------------------------------------------------------------------------
 
 function moveTo(at) {
-  const place = Math.min(Math.max(0, at), duration);
-  if (audio.getAttribute("src")) audio.currentTime = place; else seek.value = String(place);
-  if (!audio.getAttribute("src")) { now.textContent = clock(place); seek.setAttribute("aria-valuetext", spoken(place)); }
+  const place = Math.min(Math.max(span.first, at), span.last);
+  if (pair || audio.getAttribute("src")) { audio.currentTime = place; return; }
+  seek.value = String(place);
+  now.textContent = clock(place);
+  seek.setAttribute("aria-valuetext", spoken(place));
 }
-const place = () => (audio.getAttribute("src") ? audio.currentTime : Number(seek.value));
+const place = () => (pair || audio.getAttribute("src") ? audio.currentTime : Number(seek.value));
 const skip = (by) => moveTo(place() + by);
 
 function step(by) { // one speed slower or faster
@@ -131,7 +163,7 @@ speed.addEventListener("change", () => { audio.playbackRate = Number(speed.value
 const volume = root.querySelector("[data-volume]");
 function loudness() {
   audio.volume = Number(volume.value);
-  volume.setAttribute("aria-valuetext", `${Math.round(audio.volume * 100)} %`);
+  volume.setAttribute("aria-valuetext", `${Math.round(Number(volume.value) * 100)} %`);
 }
 volume.addEventListener("input", loudness);
 loudness();
@@ -139,7 +171,11 @@ audio.preservesPitch = true;
 audio.addEventListener("timeupdate", showTime);
 audio.addEventListener("seeking", showTime);
 const tell = (words) => { heard.textContent = words.replace("{at}", spoken(audio.currentTime)); };
-audio.addEventListener("play", () => { toggle.textContent = say.pause; status.classList.remove("bad"); tell(say.playing); });
+audio.addEventListener("play", () => {
+  toggle.textContent = say.pause;
+  if (status.textContent !== say.lost) status.classList.remove("bad");
+  tell(say.playing);
+});
 audio.addEventListener("pause", () => { toggle.textContent = say.play; tell(audio.ended ? say.ended : say.paused); });
 
 // -- tools --------------------------------------------------------------------------------
@@ -150,7 +186,7 @@ function told(what, from, to) {
 }
 const loopMark = root.querySelector("[data-loop-mark]");
 const loopButton = root.querySelector("[data-loop]");
-const loop = tools.loop(audio, loopButton, loopMark, told);
+const loop = tools.loop(audio, loopButton, loopMark, told, span);
 loopButton.addEventListener("click", () => loop.press(place()));
 
 const quiet = root.querySelector("[data-silence]");
@@ -163,7 +199,7 @@ quiet.addEventListener("click", toggleSilence);
 tools.skipSilence(audio, () => pauses, () => quiet.getAttribute("aria-pressed") === "true" && !loop.contains(audio.currentTime));
 
 const balance = root.querySelector("[data-balance]");
-const weigh = tools.balance(audio);
+const weigh = pair ? (to) => pair.balance(to) : tools.balance(audio);
 function lean(to) {
   balance.value = String(Math.min(1, Math.max(-1, to)));
   balance.setAttribute("aria-valuetext", Number(balance.value) === 0 ? say.even : `${Math.round(Math.abs(balance.value) * 100)} % ${Number(balance.value) < 0 ? say.first : say.second}`);
@@ -173,7 +209,7 @@ balance?.addEventListener("input", () => lean(Number(balance.value)));
 if (balance) balance.setAttribute("aria-valuetext", say.even);
 
 root.querySelectorAll("[data-from]").forEach((mark) => {
-  tools.place(mark, Number(mark.dataset.from), Number(mark.dataset.to || mark.dataset.from), audio, duration);
+  tools.place(mark, Number(mark.dataset.from), Number(mark.dataset.to || mark.dataset.from), span);
 });
 
 const transcript = follow(audio, () => place(), (at) => moveTo(at));
@@ -197,8 +233,8 @@ document.addEventListener("keydown", (event) => {
     d: () => { if (!balance) return false; lean(Number(balance.value) + 0.25); return true; },
     k: () => transcript.step(-1),
     j: () => transcript.step(1),
-    Home: () => { moveTo(0); return true; },
-    End: () => { moveTo(duration); return true; },
+    Home: () => { moveTo(span.first); return true; },
+    End: () => { moveTo(span.last); return true; },
   };
   if (event.target.type === "range" && event.key !== " ") return;
   if (event.key in keys && keys[event.key]()) event.preventDefault();
@@ -207,17 +243,20 @@ document.addEventListener("keydown", (event) => {
 // -- the waveform ---------------------------------------------------------------------------
 
 async function draw() {
-  const [{ default: WaveSurfer }, found] = await Promise.all([import(say.wave), fetch(say.peaks)]);
-  if (!found.ok) return;
-  const { peaks } = await found.json();
-  pauses = tools.silences(peaks, duration);
+  const wanted = [say.peaks, ...(pair ? [say.otherPeaks] : [])];
+  const [{ default: WaveSurfer }, ...found] = await Promise.all([import(say.wave), ...wanted.map((where) => fetch(where))]);
+  if (!found.every((each) => each.ok)) return;
+  const drawn = await Promise.all(found.map((each) => each.json()));
+  const peaks = pair ? laid(drawn, pair.legs, span) : drawn[0].peaks;
+  const duration = span.last - span.first;
+  pauses = tools.silences(peaks, duration).map((stretch) => stretch.map((at) => at + span.first));
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const waves = ["--agent", "--customer"].map(colour);
   const container = root.querySelector("[data-waveform]");
   const height = peaks.length > 1 ? 38 : 64;
   const surfer = WaveSurfer.create({
     container,
-    media: audio,
+    media: pair ? asDrawn(pair, span) : audio,
     peaks: peaks.map((channel) => tools.outline(channel, Math.max(1, Math.floor(container.clientWidth / 3)))),
     duration,
     height,
@@ -236,7 +275,7 @@ async function draw() {
       progressColor: waves[n % 2],
     })),
   });
-  surfer.on("interaction", moveTo);
+  surfer.on("interaction", (at) => moveTo(at + span.first));
   surfer.on("redrawcomplete", () => { container.dataset.drawn = "true"; });
 }
 
@@ -262,7 +301,7 @@ document.addEventListener("keydown", (event) => {
 
 // A link to a moment, #t=243: the player stands there and waits.
 const linked = /^#t=(\d+(?:\.\d+)?)$/.exec(location.hash);
-const stopped = tools.resume(audio, say.id, duration);
+const stopped = tools.resume(audio, say.id, span.last);
 if (linked) moveTo(Number(linked[1]));
 else if (stopped !== null) {
   moveTo(stopped);
