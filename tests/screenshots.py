@@ -106,6 +106,7 @@ def _complaints(album: Album, page: Page, language: str) -> tuple[str, str]:
     page.locator(".pane .holds").scroll_into_view_if_needed()
     album.shot(page, f"{language}-complaint-call-hold")
     search(page, kind="email", direction="inbound")
+    page.locator(".list p.narrowing a").click()
     uncover(page, ".list")
     album.shot(page, f"{language}-search-narrow")
     page.locator(".list form[action$='/save'] [name=name]").fill("Sähköpostit asiakkailta")

@@ -52,6 +52,7 @@ class Inspector:
     language is how long the words are.
     """
 
+    url: str = ""  # of the service
     wrong: list[str] = field(default_factory=list)
     pages: set[str] = field(default_factory=set)
     seen: list[tuple[str, str]] = field(default_factory=list)  # whose, and the address
@@ -70,6 +71,12 @@ class Inspector:
         if (endpoint := tour.endpoint(page.url)) is not None:
             self.pages.add(endpoint)
         self.seen.append((whose, page.url))
+
+    def visit(self, page: Page, *paths: str, whose: str = "") -> None:
+        """Looks at pages of the service by their addresses."""
+        for path in paths:
+            page.goto(self.url + path)
+            self.look(page, path, whose=whose)
 
     def fits(self, page: Page, name: str) -> None:
         """Whether nothing is wider than the window."""
@@ -137,7 +144,7 @@ def ask(page: Page, url: str, contact: str) -> None:
 def test_every_page_is_accessible_fits_the_window_and_is_light(
     desk: Desk, clock: Clock, call: dict[str, Any], email: dict[str, Any]
 ) -> None:
-    inspector = Inspector()
+    inspector = Inspector(desk.url)
     _agent(desk, inspector, email["id"])
     _complaints(desk, inspector, call["id"])
     _data_protection(desk, inspector, email["id"])
@@ -160,9 +167,7 @@ def test_every_page_is_accessible_fits_the_window_and_is_light(
 
 def _visit(desk: Desk, inspector: Inspector, name: str, *paths: str) -> Page:
     page = desk(name).page
-    for path in paths:
-        page.goto(desk.url + path)
-        inspector.look(page, path, whose=name)
+    inspector.visit(page, *paths, whose=name)
     return page
 
 
@@ -204,7 +209,8 @@ def _complaints(desk: Desk, inspector: Inspector, call: str) -> None:
     page.locator("form.search button.primary").click()
     page.wait_for_url(re.compile(r"/search/[\w-]{24}"))
     inspector.look(page, "hits", whose=who)
-    _visit(desk, inspector, who, page.url.removeprefix(desk.url) + "/edit", "/searches")
+    kept = page.url.removeprefix(desk.url)
+    _visit(desk, inspector, who, f"{kept}?narrow=1", f"{kept}/edit", "/searches")
     page.goto(desk.url + "/cases")
     case = page.locator("main table a").first.get_attribute("href")
     _visit(desk, inspector, who, "/cases", f"{case}", f"{case}/closing", f"{case}/evidence",

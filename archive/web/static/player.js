@@ -257,7 +257,7 @@ async function draw() {
   const surfer = WaveSurfer.create({
     container,
     media: pair ? asDrawn(pair, span) : audio,
-    peaks: peaks.map((channel) => tools.outline(channel, Math.max(1, Math.floor(container.clientWidth / 3)))),
+    peaks: peaks.map((channel) => tools.outline(channel, Math.max(1, Math.floor(container.clientWidth / 3)), duration)),
     duration,
     height,
     cspNonce: say.nonce,
