@@ -26,6 +26,7 @@ from tests.web.browser import Window, chromium
 FOLDER = Path("screenshots")
 AGENT, COMPLAINTS, ADMIN, DPO = "asiakaspalvelija", "reklamaatiot", "yllapito", "tietosuoja"
 SECOND_DPO, LEAD = "tietosuoja2", "laatu"
+SETTINGS = {"ARCHIVE_ERASE_FOUR_EYES": "1", "ARCHIVE_BREAK_GLASS_GROUPS": "admin"}
 TABLET = {"width": 820, "height": 1180}
 
 
@@ -97,6 +98,7 @@ def _complaints(album: Album, page: Page, language: str) -> tuple[str, str]:
     album.shot(page, f"{language}-purpose-wrong")
     page.locator("button[name=action][value=new]").click()
     page.wait_for_selector("[data-player]")
+    album.heard = page.locator("[data-player]").get_attribute("data-id") or ""
     page.locator("[data-said]").fill("Lupaa hyvityksen")
     page.locator(".noting [name=start]").fill("0:12")
     page.locator(".noting .actions:last-child button").click()
@@ -250,6 +252,12 @@ def _admin(album: Album, page: Page, language: str) -> None:
     album.each(page, language, "/admin/sources", "/admin/retention")
     to(page, str(person))
     album.shot(page, f"{language}-admin-person", full=True)
+    album.each(page, language, "/emergency")
+    page.fill("[name=id]", album.heard)
+    page.fill("[name=reason]", "Soittaja uhkasi muuntamoa, poliisi odottaa linjalla")
+    page.locator("main button.primary").click()
+    page.wait_for_selector("[data-player]")
+    album.shot(page, f"{language}-emergency-call", full=True)
 
 
 def _factor(album: Album, language: str) -> None:
@@ -277,7 +285,7 @@ def _factor(album: Album, language: str) -> None:
 def _dpo(album: Album, page: Page, language: str) -> str:
     """The audit log, a proof that is none, and what erases and restricts a recording; its id."""
     read_many(page)
-    album.each(page, language, "/audit", "/audit/unusual", "/expiry/proof")
+    album.each(page, language, "/audit", "/audit/unusual", "/emergency/reviews", "/expiry/proof")
     page.fill("[name=id]", "00000000-0000-4000-8000-000000000000")
     page.locator("main button.primary").click()
     page.wait_for_selector(".note")
@@ -353,7 +361,7 @@ def main() -> int:
     home = Path(tempfile.mkdtemp(prefix="archive-pictures-"))
     try:
         with (
-            running(home, "--demo", ARCHIVE_ERASE_FOUR_EYES="1") as up,
+            running(home, "--demo", **SETTINGS) as up,
             chromium() as browser,
         ):
             world.fill(up)

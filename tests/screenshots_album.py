@@ -25,6 +25,7 @@ class Album:
         self._browser, self._up, self._folder = browser, up, folder
         self._cookies: dict[str, str] = {}
         self.taken = 0
+        self.heard = ""  # the id of a call that can be played
         self.pages: set[str] = set()
 
     @contextmanager
