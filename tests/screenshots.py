@@ -26,7 +26,7 @@ from tests.web.browser import Window, chromium
 FOLDER = Path("screenshots")
 AGENT, COMPLAINTS, ADMIN, DPO = "asiakaspalvelija", "reklamaatiot", "yllapito", "tietosuoja"
 SECOND_DPO, LEAD = "tietosuoja2", "laatu"
-SETTINGS = {"ARCHIVE_ERASE_FOUR_EYES": "1", "ARCHIVE_BREAK_GLASS_GROUPS": "admin"}
+SETTINGS = {"ARCHIVE_ERASE_FOUR_EYES": "1", "ARCHIVE_BREAK_GLASS": "admin"}
 TABLET = {"width": 820, "height": 1180}
 
 
