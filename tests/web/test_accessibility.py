@@ -65,12 +65,14 @@ class Inspector:
         self.fits(page, name)
         page.evaluate(AXE.read_text(encoding="utf-8"))
         self._noted(page, name, _RUN)
-        page.emulate_media(color_scheme="dark", reduced_motion="reduce")  # no colour on its way
-        self._noted(page, f"{name}, dark", _DARK)
-        page.emulate_media(color_scheme="light")
+        endpoint = tour.endpoint(page.url)
+        if endpoint is None or endpoint not in self.pages:  # once for each: it takes its time
+            page.emulate_media(color_scheme="dark", reduced_motion="reduce")  # no colour on its way
+            self._noted(page, f"{name}, dark", _DARK)
+            page.emulate_media(color_scheme="light")
         if (weight := page.evaluate(_BYTES)) > MOST_BYTES:
             self.wrong.append(f"{name}: {weight} bytes")
-        if (endpoint := tour.endpoint(page.url)) is not None:
+        if endpoint is not None:
             self.pages.add(endpoint)
         self.seen.append((whose, page.url))
 
