@@ -75,7 +75,7 @@ V3.5.5 | postMessage checks its origin | - postMessage is not used
 V3.7.1 | no outdated browser technology | : HTML, one script for the player, no plug-in
 V3.7.2 | redirects lead to no other host | = test_the_log_in_sends_nobody_elsewhere test_proving_leads_nowhere_else_and_is_throttled
 V4.1.1 | content types are right, with their charset | = test_whatever_is_sent_with_a_token_is_answered_as_described
-V4.1.2 | only pages are redirected to TLS | ! the proxy's part: the one of docker-compose.yml redirects everything
+V4.1.2 | only pages are redirected to TLS | = test_in_the_clear_pages_are_led_on_and_the_interface_is_refused
 V4.1.3 | headers of the proxy cannot be forged | : ARCHIVE_TRUSTED_PROXIES says how many are believed, none by default
 V4.2.1 | the borders of requests are unambiguous | : gunicorn with its strict parser; chunked bodies end where they say
 V4.3.1 | GraphQL cost | {NO_GRAPH}
@@ -203,15 +203,15 @@ V11.4.3 | hashes long enough | : 256 bits
 V11.4.4 | keys from passwords are stretched | - no key is made of a password
 V11.5.1 | random values cannot be guessed | : Python's secrets and os.urandom, 256 bits; recovery codes 120
 V11.6.1 | approved key generation and signatures | : X25519, Ed25519 and AES keys of the library cryptography
-V12.1.1 | TLS 1.2 and 1.3 alone | ! the proxy's part: the one of docker-compose.yml has its makers' defaults, 1.2 and 1.3
-V12.1.2 | recommended cipher suites | ! the proxy's part
+V12.1.1 | TLS 1.2 and 1.3 alone | = test_the_proxy_names_the_versions_and_suites_of_tls_and_hsts
+V12.1.2 | recommended cipher suites | = test_the_proxy_names_the_versions_and_suites_of_tls_and_hsts
 V12.1.3 | client certificates are checked | - none are used
-V12.2.1 | TLS outside | ! the proxy's part: docs/operations.md says so
-V12.2.2 | certificates that are trusted | ! the proxy's part
+V12.2.1 | TLS outside | = test_in_the_clear_pages_are_led_on_and_the_interface_is_refused
+V12.2.2 | certificates that are trusted | ! the certificate is the operator's own: docs/operations.md says which
 V12.3.1 | encrypted connections in and out | = test_mail_comes_through_starttls_and_from_elsewhere_only_so test_it_reads_through_starttls
 V12.3.2 | certificates of others are checked | = test_it_reads_through_starttls
-V12.3.3 | encrypted between services | ! PostgreSQL and the store by their addresses: postgresql://…?sslmode=verify-full, https://; embedded, they listen to this machine alone
-V12.3.4 | trusted certificates between services | ! as V12.3.3
+V12.3.3 | encrypted between services | = test_doctor_says_which_addresses_elsewhere_are_talked_to_in_the_clear
+V12.3.4 | trusted certificates between services | = test_doctor_says_which_addresses_elsewhere_are_talked_to_in_the_clear
 V13.1.1 | who is talked to is documented | : docs/operations.md; ARCHIVE_EU_HOSTS lists every host outside this machine
 V13.2.1 | services prove themselves to each other | = test_the_secrets_fit_together
 V13.2.2 | with the least rights | = test_the_ordinary_credential_cannot_delete_and_the_eraser_can
@@ -234,10 +234,10 @@ V14.2.4 | protection as documented | = test_nothing_said_is_readable_on_disk
 V14.3.1 | the browser forgets at the end | = test_logging_out_takes_the_cookie_and_what_was_kept
 V14.3.2 | no-store | = test_every_page_carries_its_protection
 V14.3.3 | nothing sensitive in the browser's storage | = test_every_cookie_has_a_period
-V15.1.1 | when parts are renewed is documented | ! by whoever runs it; requirements.lock names every version
+V15.1.1 | when parts are renewed is documented | : docs/operations.md, Renewing parts
 V15.1.2 | a list of all parts | : requirements.lock and package-lock.json, with digests
 V15.1.3 | what is costly is documented | : docs/operations.md, docs/settings.md
-V15.2.1 | parts are up to date | ! by whoever runs it
+V15.2.1 | parts are up to date | ! by whoever runs it, within the days of docs/operations.md, Renewing parts; requirements.lock and package-lock.json name every version
 V15.2.2 | what is costly is bounded | = test_behind_the_walls_memory_ends test_no_email_of_a_few_megabytes_takes_long
 V15.2.3 | nothing but what is needed | : tests are no part of the wheel; samples come with --demo alone
 V15.3.1 | only the fields that are needed | : archive/api/shape.py names each

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
 
 from sqlalchemy import Engine, text
 
@@ -20,6 +21,7 @@ from archive.db import SERVICE_ROLE, is_ready, reading, transaction
 from archive.erasure.expiry import database_now, last_finished
 from archive.errors import ArchiveError
 from archive.formats import pdf
+from archive.hosts import is_this_machine
 from archive.keyring import keyreport, rootwatch
 from archive.keyring.keybackup import KeyBackups
 from archive.oidc.protocol import Flow
@@ -47,7 +49,36 @@ def look(assembly: Assembly) -> list[Finding]:
         findings += [database_role(assembly.engine), *_work(assembly), *_mails(assembly)]
         findings += [*_alerts(assembly), *_object_lock(assembly), *_papers()]
         findings += identity_provider(assembly.config)
+    findings += transport(assembly.config)
     return [*findings, *_keys(assembly), *_backups(assembly), *_machine(assembly)]
+
+
+def transport(config: Config) -> list[Finding]:
+    """Whether what is said to the store, the catalogue and the backups is said by TLS."""
+    found = []
+    for name, url in (
+        ("ARCHIVE_STORE_URL", config.store_url),
+        ("ARCHIVE_BACKUP_URL", config.backup_url),
+        ("ARCHIVE_DATABASE_URL", config.database_url),
+        ("ARCHIVE_INDEX_URL", config.index_url),
+    ):
+        split = urlsplit(url)
+        host = split.hostname or ""
+        if not host or host.startswith("/") or is_this_machine(host):
+            continue
+        if split.scheme.startswith("postgres"):
+            modes = parse_qs(split.query).get("sslmode", [])
+            safe, wanted = modes == ["verify-full"], "?sslmode=verify-full"
+        else:
+            safe, wanted = split.scheme == "https", "https://"
+        if safe:
+            found.append(Finding("ok", f"{name}: by TLS to {host}"))
+        else:
+            # A name without a dot is one of a network of containers on one machine, as a rule.
+            mark = "BAD" if "." in host or ":" in host else "note"
+            advice = f"Give it {wanted}, unless that network is this machine's alone."
+            found.append(Finding(mark, f"{name}: in the clear, or unchecked, to {host}", advice))
+    return found
 
 
 def identity_provider(config: Config) -> list[Finding]:

@@ -74,6 +74,7 @@ PAGES = (
         SOMEBODY, "", "login.home", "login.log_out", "login.password", "login.choose_password",
         "account.overview", "account.begin_factor", "account.factor", "account.confirm_factor",
         "account.renew_codes", "account.remove_factor", "account.end_others",
+        "account.give_number",
         "account.commitment", "account.agree", "account.prove", "provider.prove",
         "notices.listing", "notices.seen", "notices.address",
     ),
@@ -136,6 +137,7 @@ PAGES = (
     *_doors(
         ADMIN, "", "admin.overview", "admin.create_person", "admin.new_link",
         "admin.disable_person", "admin.create_token", "admin.revoke_token",
+        "accounts.give_number", "accounts.take_number",
         "accounts.one", "accounts.change_rights", "accounts.reset_factor", "accounts.end_sessions",
         "rules.overview", "sources.overview", "sources.allow", "sources.disallow",
     ),

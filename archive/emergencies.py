@@ -52,7 +52,7 @@ class EmergencyDesk:
             audit.append(
                 connection, at=now, actor=actor, verb="break-glass", recording_id=id,
                 purpose=Exceptional.EMERGENCY.value,
-                detail={"emergency": str(made), **archive.of_whom([recording])},
+                detail={"emergency": str(made), **archive.of_whom([recording], by=actor)},
             )  # fmt: skip
             told = notices.reader(connection, "")
             notices.tell(
@@ -73,7 +73,8 @@ class EmergencyDesk:
             audit.append(
                 connection, at=archive.now(), actor=actor, verb="open" if email else "read",
                 recording_id=recording.id, purpose=Exceptional.EMERGENCY.value,
-                detail=({"rendition": "page"} if email else {}) | archive.of_whom([recording]),
+                detail=({"rendition": "page"} if email else {})
+                | archive.of_whom([recording], by=actor),
             )  # fmt: skip
             until = emergencies.until_of(connection, emergency)
         view = archive._views(lent, [recording])[0]

@@ -26,6 +26,8 @@ class Kind(StrEnum):
 
     MANY = "many"  # far more recordings than people usually meet in a day
     NIGHT = "night"  # opened at night
+    OWN = "own"  # a party to it is the person's own number, as far as it is known
+    COLLEAGUE = "colleague"  # a party to it is a colleague's
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,10 @@ def findings(connection: Connection, *, now: datetime) -> list[Finding]:
                 count(distinct recording_id) as n,
                 count(distinct recording_id) filter (where verb = 'open' and (
                     extract(hour from at at time zone 'Europe/Helsinki') >= :night
-                    or extract(hour from at at time zone 'Europe/Helsinki') < :morning)) as night
+                    or extract(hour from at at time zone 'Europe/Helsinki') < :morning)) as night,
+                count(distinct recording_id) filter (where detail ->> 'near' = 'own') as own,
+                count(distinct recording_id) filter (where detail ->> 'near' = 'colleague')
+                    as colleague
             from audit_event
             where at >= :since and verb in ('open', 'read') and actor_kind = 'person'
             group by 1, 2"""),
@@ -62,6 +67,8 @@ def findings(connection: Connection, *, now: datetime) -> list[Finding]:
         *(Finding(r.actor_id, r.day, Kind.MANY, r.n, usual) for r in rows
           if r.n > max(FEWEST, TIMES * usual)),
         *(Finding(r.actor_id, r.day, Kind.NIGHT, r.night, 0) for r in rows if r.night),
+        *(Finding(r.actor_id, r.day, Kind.OWN, r.own, 0) for r in rows if r.own),
+        *(Finding(r.actor_id, r.day, Kind.COLLEAGUE, r.colleague, 0) for r in rows if r.colleague),
     ]  # fmt: skip
     seen = _reviewed(connection, [each.key for each in found])
     left = [each for each in found if each.key not in seen]

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import Engine, text
 
 from archive.accounts import attempts, tokens
+from archive.accounts.names import digest
 from archive.accounts.passwords import NO_PASSWORD
-from archive.auth import ONE_TIME_LIFE, People, digest
+from archive.auth import ONE_TIME_LIFE, People
 from archive.errors import BadCredentials, BadFields, NameTaken, NotFound, TooManyAttempts
 from archive.model import Purpose, Scope
 from tests.clock import Clock

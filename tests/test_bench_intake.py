@@ -16,3 +16,5 @@ def test_the_receiver_s_memory_is_looked_at_while_it_receives(
     assert found.id in ON_REQUEST and found.better == "lower"
     assert found.detail["before_mib"] > 10 and found.detail["per_s"] > 0
     assert found.value < 64
+    assert found.detail["by_quarter_mib"][-1] == found.detail["after_mib"]
+    assert len(found.detail["by_quarter_mib"]) == 4

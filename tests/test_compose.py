@@ -298,3 +298,37 @@ def _filled(value: str, secrets: Path) -> str:
     """A setting as compose passes it on where no variable is set."""
     value = re.sub(r"\$\{\w+-\}", "", value).replace("${SITE_ADDRESS:?}", "archive.example.org")
     return value.replace("/run/secrets", str(secrets))
+
+
+def proxy() -> str:
+    """deploy/Caddyfile without its comments."""
+    text = (TOP / "deploy" / "Caddyfile").read_text(encoding="utf-8")
+    return re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE)
+
+
+def test_the_proxy_names_the_versions_and_suites_of_tls_and_hsts() -> None:
+    text = proxy()
+    assert re.findall(r"^\t\tprotocols (.*)$", text, re.MULTILINE) == ["tls1.2 tls1.3"]
+    (suites,) = re.findall(r"^\t\tciphers (.*)$", text, re.MULTILINE)
+    for suite in suites.split():  # forward secret and authenticated, each
+        assert re.fullmatch(
+            r"TLS_ECDHE_(ECDSA|RSA)_WITH_(AES_(128|256)_GCM_SHA(256|384)|CHACHA20_POLY1305_SHA256)",
+            suite,
+        ), suite
+    hsts = re.search(r'header Strict-Transport-Security "max-age=(\d+)', text)
+    assert hsts is not None and int(hsts[1]) >= 31536000
+
+
+def test_in_the_clear_pages_are_led_on_and_the_interface_is_refused() -> None:
+    text = proxy()
+    assert "auto_https off" in text  # which would lead on whatever is asked
+    (plain,) = re.findall(
+        r"^http://\{\$SITE_ADDRESS\} \{\n(.*?)^\}", text, re.DOTALL | re.MULTILINE
+    )
+    assert "reverse_proxy" not in plain and "method GET HEAD" in plain
+    (apart,) = re.findall(r"not path (.*)", plain)
+    assert {"/api/*", "/openings/*", "/once/*"} <= set(apart.split())
+    assert "redir @page https://{$SITE_ADDRESS}{uri}" in plain  # not to the host that was asked for
+    assert re.search(r"^\trespond .* 403$", plain, re.MULTILINE)
+    others = re.findall(r"^(\S+) \{", text, re.MULTILINE)
+    assert others == ["{", ":8081", "http://{$SITE_ADDRESS}", "https://{$SITE_ADDRESS}"][1:]

@@ -42,7 +42,7 @@ STATE = (  # what a refusal must not change; the log, and when a session was see
     "person", "machine_token", "hold", "complaint_case", "case_recording", "case_note", "recording",
     "opening", "allowed_line", "erasure", "kept_view", "notice", "second_factor", "recovery_code",
     "verification", "scorecard", "quality_sample", "quality_score", "evidence", "identity",
-    "emergency",
+    "emergency", "staff_number",
 )  # fmt: skip
 _numbers = itertools.count(1)
 
@@ -208,6 +208,7 @@ ENDING = {  # each gets everything of its own
 }  # fmt: skip
 
 
+UNIQUE_IDS = {"id", "hold", "note", "run", "session", "own"}
 UNHELD = {
     "proof.erase", "cases.take_out", "cases.hold", "holds.place", "holds.restrict", "api.erase",
     "api.restrict", "api.place",
@@ -218,7 +219,8 @@ def address(app: Flask, rule: Rule, of: Objects) -> str:
     """The rule's address about these objects."""
     about = {
         "id": of.id, "number": of.number, "hold": of.hold, "note": of.note, "token": of.token,
-        "run": str(uuid4()), "name": "original", "index": 0, "end": "first", "month": "2026-11",
+        "run": str(uuid4()), "own": str(uuid4()), "name": "original", "index": 0, "end": "first",
+        "month": "2026-11",
         "day": "2026-11-24", "filename": "app.css",
         "reference": of.reference, "place": 1,
     }  # fmt: skip
@@ -236,7 +238,7 @@ def address(app: Flask, rule: Rule, of: Objects) -> str:
         about["id"] = of.package or str(uuid4())
     if rule.endpoint == "opening":
         about["token"] = of.opening
-    given = {name: UUID(value) if name in {"id", "hold", "note", "run", "session"} else value
+    given = {name: UUID(value) if name in UNIQUE_IDS else value
              for name, value in about.items() if name in rule.arguments}  # fmt: skip
     built: str = app.url_map.bind("localhost").build(rule.endpoint, given, method=None)
     return built
@@ -278,6 +280,8 @@ def fields(world: World, actor: Actor, rule: Rule, of: Objects) -> dict[str, Any
         del given["purpose"]
     if rule.endpoint == "proof.erase":
         given["reason"] = "private"
+    if rule.endpoint.endswith(".give_number"):
+        given |= {"kind": "phone", "number": "+358401112233"}
     if rule.endpoint == "emergency.review":
         given["outcome"] = "justified"
     if rule.endpoint == "reviews.mend":
@@ -386,7 +390,7 @@ NONE_HERE = {  # there is none for everybody: a waveform of what is no call, a r
     "account.renew_codes", "account.remove_factor", "accounts.reset_factor",
     # no provider is set up here, and nobody broke the glass: tests/test_identity_provider.py,
     # tests/web/test_emergency.py
-    "provider.prove", "emergency.review",
+    "provider.prove", "emergency.review", "accounts.take_number",
 }  # fmt: skip
 MAY_LACK = dict.fromkeys(NONE_HERE, 404) | {
     "account.confirm_factor": 422, "account.agree": 400, "account.prove": 403,

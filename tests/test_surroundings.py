@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from archive import surroundings
+from archive import checkup, surroundings
+from archive.config import Config
 
 ROOT = Path(__file__).parent.parent
 
@@ -81,3 +82,25 @@ def test_the_swap_of_this_machine_is_looked_at() -> None:
     swaps = Path("/proc/swaps").read_text().splitlines()[1:]
     assert (found == "swap is off, in memory or encrypted") or swaps
     assert os.path.exists("/proc/sys/kernel/core_pattern")  # noqa: PTH110
+
+
+def test_doctor_says_which_addresses_elsewhere_are_talked_to_in_the_clear() -> None:
+    here, there = "127.0.0.1", "db.example.org"
+    cases = [
+        ({"store_url": f"http://{here}:8333/a"}, []),
+        ({"store_url": "http://s3.example.org/a"}, ["BAD"]),
+        ({"store_url": "http://seaweedfs:8333/a"}, ["note"]),
+        ({"store_url": "https://s3.example.org/a"}, ["ok"]),
+        ({"backup_url": "http://[2001:db8::1]/a"}, ["BAD"]),
+        ({"database_url": f"postgresql://u:p@{here}/a"}, []),
+        ({"database_url": "postgresql:///a?host=/run/postgresql"}, []),
+        ({"database_url": f"postgresql://u:p@{there}/a"}, ["BAD"]),
+        ({"database_url": f"postgresql://u:p@{there}/a?sslmode=require"}, ["BAD"]),
+        ({"database_url": f"postgresql://u:p@{there}/a?sslmode=verify-full"}, ["ok"]),
+        ({"index_url": "postgresql:"}, []),
+        ({"index_url": f"postgresql://u:p@{there}/i"}, ["BAD"]),
+    ]
+    for given, marks in cases:
+        found = checkup.transport(Config(**given))
+        assert [each.mark for each in found] == marks, given
+        assert not any("u:p" in each.what + each.advice for each in found)

@@ -23,15 +23,15 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-from archive import __version__, catalogue, seal
+from archive import __version__, audit, catalogue, seal
 from archive.backups import backup, dumping
 from archive.backups.backup import CATALOGUE, DUMP, KEYS, OBJECTS, Means, installation, object_path
-from archive.db import reading
+from archive.db import reading, transaction
 from archive.errors import ArchiveError, ExportUnusable, ObjectMissing, RootKeyAway
 from archive.keyring.keybackup import KeyBackups, Written
 from archive.keyring.keyfiles import make_private, remove_tree, sync_folder, write_durably
 from archive.keyring.recovery import PublicKey
-from archive.model import Recording, StoredRendition
+from archive.model import Actor, Recording, StoredRendition
 from archive.storage import Store
 from archive.vault import Vault
 
@@ -63,12 +63,14 @@ def run(
     folder: Path,
     public: PublicKey,
     *,
+    actor: Actor,
     progress: Progress = lambda stage, done, total: None,
     step: Callable[[str], None] = lambda name: None,
     free: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
 ) -> Outcome:
     """One export into `folder`, while everything runs; one that broke off goes on from there.
 
+    The log's entry is committed before anything leaves, and so comes along.
     ExportUnusable before anything is written: the folder is something else, or has no room.
     BackupRunning; StoreUnavailable, CatalogueUnavailable, DiskFull: then there is no export yet.
     """
@@ -78,6 +80,9 @@ def run(
         _claim(folder, installation(means.keys), public)
         (folder / MANIFEST).unlink(missing_ok=True)  # until the end it is none
         _require_room(means, folder, free)
+        with transaction(means.engine) as connection:
+            detail = {"to": public.id}
+            audit.append(connection, at=means.now(), actor=actor, verb="export", detail=detail)
         return _run(means, folder, public, backups, progress, step)
 
 

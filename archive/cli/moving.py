@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from archive.archive import SYSTEM
 from archive.assembly import Assembly, assemble
 from archive.backups import backup, exporting
 from archive.cli.frame import cli, say, stages, with_archive
@@ -38,7 +39,8 @@ def export_command(assembly: Assembly, dir: Path, to: Path, as_json: bool) -> No
         assembly.config, archive.engine, archive.store, archive.keys, now=archive.now
     )
     with stages() as progress:
-        done = exporting.run(means, dir, PublicKey.load(to), progress=progress)
+        public = PublicKey.load(to)
+        done = exporting.run(means, dir, public, actor=SYSTEM, progress=progress)
     facts = _facts(done.manifest) | {"copied": done.copied}
     if as_json:
         click.echo(json.dumps(facts))

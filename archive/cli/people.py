@@ -12,6 +12,7 @@ from archive.assembly import Assembly
 from archive.cli.frame import cli, with_archive
 from archive.model import Purpose, Scope
 from archive.permissions import GROUPS
+from archive.staffdesk import StaffDesk
 
 
 @cli.group()
@@ -78,6 +79,20 @@ def user_sessions(assembly: Assembly, name: str, end: bool) -> None:
         click.echo(f"{one.created_at:%Y-%m-%d %H:%M}Z  {one.seen_at:%H:%M}Z")
     if end:
         click.echo(f"Ended: {assembly.people.end_sessions(id, by=SYSTEM)}")
+
+
+@user.command(name="number")
+@click.argument("name")
+@click.option("--kind", required=True, type=click.Choice(["phone", "email", "customer"]))
+@with_archive
+def user_number(assembly: Assembly, name: str, kind: str) -> None:
+    """Read a number or address of a user's own from standard input; keep a digest of it.
+
+    Whoever of the staff opens a recording with it is put before data protection.
+    """
+    given = sys.stdin.readline().strip()
+    person = _known(assembly, name)
+    StaffDesk(assembly.archive).give(SYSTEM, person, kind=kind, number=given)
 
 
 @user.command(name="part-from-provider")

@@ -20,6 +20,8 @@ _STATEMENTS = (
     "delete from saved_search where used_at <= :searches",
     """delete from saved_search where exists
         (select from person where person.id = person_id and disabled_at is not null)""",
+    """delete from staff_number where exists
+        (select from person where person.id = person_id and disabled_at is not null)""",
     # The year of what was erased early is over: its source could not deliver it again anyway.
     "delete from erased_reference where until <= :now",
     "delete from refusal where last_at <= :counts",

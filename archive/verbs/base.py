@@ -20,6 +20,7 @@ from archive import (
     subjects,
     supplements,
 )
+from archive.accounts.staffnumbers import StaffNumbers
 from archive.answers import View
 from archive.casework import holdrows, holdterms
 from archive.casework.holdterms import Held
@@ -70,6 +71,9 @@ class Common:
         self.index = index
         self.now = now
         self.vault = Vault(keys=keys, store=store, cache_s=config.key_cache_s)
+        self.staff_numbers = StaffNumbers(
+            engine, key=lambda: keys.ensure("installation/pages"), now=now
+        )
         self._rules = intake.Rules(customer_pattern=config.customer_pattern)
         self._reception = Reception(
             vault=self.vault,
@@ -91,9 +95,16 @@ class Common:
         )
 
     def of_whom(
-        self, recordings: Iterable[Recording], also: Iterable[subjects.Identifier] = ()
+        self,
+        recordings: Iterable[Recording],
+        also: Iterable[subjects.Identifier] = (),
+        *,
+        by: Actor | None = None,
     ) -> dict[str, Any]:
-        """What an entry says of whom it is: keyed digests, nothing that names anybody."""
+        """What an entry says of whom it is: keyed digests, nothing that names anybody.
+
+        With `by`, also whether that person or a colleague is among them, by what is known of staff.
+        """
         found = set(also)
         for recording in recordings:
             with suppress(KeyDestroyed, KeyMissing):
@@ -103,7 +114,8 @@ class Common:
                 described = self.vault.description(recording, key=key) if email else None
                 found |= subjects.of_recording(descriptor, described.mail if described else None)
         made = subjects.digests(self.keys, self.now(), found)
-        return {"subjects": made} if made else {}
+        near = self.staff_numbers.near(by.id, found) if by and by.kind == "person" else ""
+        return ({"subjects": made} if made else {}) | ({"near": near} if near else {})
 
     def _views(self, actor: Actor, recordings: Sequence[Recording]) -> list[View]:
         ids = [r.id for r in recordings]

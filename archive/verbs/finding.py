@@ -70,7 +70,7 @@ class Finding(Opening):
         """
         permissions.require(actor, Scope.READ)
         recording = self._visible(actor, id, purpose=purpose, case=case)
-        detail = self.of_whom([recording])
+        detail = self.of_whom([recording], by=actor)
         with transaction(self.engine) as connection:
             audit.append(
                 connection, at=self.now(), actor=actor, verb="read", recording_id=recording.id,

@@ -294,7 +294,7 @@ class Opening(Common):
             recording_id=recording.id,
             purpose=purpose.value,
             case=case,
-            detail={**detail, **self.of_whom([recording])},
+            detail={**detail, **self.of_whom([recording], by=actor)},
         )
 
     def _case_covers(self, recording: Recording, case: str | None) -> bool:

@@ -11,8 +11,10 @@ from markupsafe import Markup
 from werkzeug.wrappers import Response
 
 from archive.accounts import second
-from archive.errors import BadCredentials, TooManyAttempts
+from archive.errors import BadCredentials, BadFields, TooManyAttempts
+from archive.staffdesk import StaffDesk
 from archive.web import gate
+from archive.web.desk import archive_
 
 pages = Blueprint("account", __name__)
 
@@ -20,6 +22,10 @@ pages = Blueprint("account", __name__)
 @pages.get("/account")
 def overview() -> str:
     """Second factor, sessions, password, what was accepted."""
+    return _overview()
+
+
+def _overview(*, wrong: bool = False) -> str:
     people, own = gate.people(), UUID(g.actor.id)
     has, left = people.factor_of(own)
     return render_template(
@@ -29,7 +35,23 @@ def overview() -> str:
         sessions=people.sessions_of(own, this=g.actor.session),
         agreed=people.agreed(own),
         by_provider=g.session.by_provider,
+        numbers=StaffDesk(archive_()).numbers(g.actor, own),
+        wrong=wrong,
     )
+
+
+@pages.post("/account/numbers")
+def give_number() -> Response | tuple[str, int]:
+    """A number or address of one's own: what it is a party to stands out when it is opened."""
+    form = request.form
+    try:
+        StaffDesk(archive_()).give(
+            g.actor, UUID(g.actor.id), kind=form.get("kind", ""), number=form.get("number", "")
+        )
+    except BadFields:
+        return _overview(wrong=True), 422
+    flash(_("The number was saved, as a digest that tells it to nobody."))
+    return redirect(url_for("account.overview"), 303)
 
 
 # -- the second factor -----------------------------------------------------------------

@@ -15,7 +15,9 @@ from archive import permissions
 from archive.auth import Person
 from archive.errors import BadFields, NotFound
 from archive.model import Scope
+from archive.staffdesk import StaffDesk
 from archive.web import gate
+from archive.web.desk import archive_
 
 pages = Blueprint("accounts", __name__)
 
@@ -63,6 +65,29 @@ def end_sessions(id: UUID) -> Response:
     return redirect(url_for("accounts.one", id=id), 303)
 
 
+@pages.post("/admin/people/<uuid:id>/numbers")
+def give_number(id: UUID) -> Response | tuple[str, int]:
+    """A number or address of the user's own."""
+    permissions.require(g.actor, Scope.ADMIN)
+    _person(id)
+    form = request.form
+    try:
+        StaffDesk(archive_()).give(
+            g.actor, id, kind=form.get("kind", ""), number=form.get("number", "")
+        )
+    except BadFields:
+        return _page(id, {"number"}), 422
+    flash(_("The number was saved, as a digest that tells it to nobody."))
+    return redirect(url_for("accounts.one", id=id), 303)
+
+
+@pages.post("/admin/people/<uuid:id>/numbers/<uuid:own>/take")
+def take_number(id: UUID, own: UUID) -> Response:
+    """Takes one away."""
+    StaffDesk(archive_()).take(g.actor, id, own)
+    return redirect(url_for("accounts.one", id=id), 303)
+
+
 def names(field: str) -> list[str] | None:
     """The names in a field, separated by commas; None where it is empty."""
     given = [name.strip() for name in request.form.get(field, "").split(",")]
@@ -77,6 +102,8 @@ def _page(id: UUID, problems: set[str]) -> str:
         has_factor=people.factor_of(id)[0],
         sessions=people.sessions_of(id, this=g.actor.session),
         agreed=people.agreed(id),
+        numbers=StaffDesk(archive_()).numbers(g.actor, id),
+        wrong="number" in problems,
         groups=permissions.groups(),
         problems=problems,
         own=str(id) == g.actor.id,

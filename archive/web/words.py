@@ -25,6 +25,11 @@ GROUPS = {
     "auditor": _("Audit"),
     "admin": _("Administration"),
 }
+NUMBERS = {
+    "phone": _("Phone"),
+    "email": _("Email address"),
+    "customer": _("Customer number"),
+}
 EMERGENCIES = {
     "justified": _("It was justified"),
     "not-needed": _("Another way would have done"),
@@ -173,6 +178,8 @@ VERBS = {
     "begin-second-factor": _("Took a second factor into use"),
     "break-glass": _("Opened beyond their rights, in an emergency"),
     "review-break-glass": _("Reviewed an emergency access"),
+    "give-own-number": _("Gave an own number"),
+    "take-own-number": _("Took an own number away"),
     "part-from-provider": _("Parted a user from the identity provider"),
     "remove-second-factor": _("Removed a second factor"),
     "renew-recovery-codes": _("Made new recovery codes"),
@@ -188,6 +195,8 @@ VERBS = {
     "revoke-token": _("Revoked a machine token"),
     "expire": _("Expiry run"),
     "restore": _("Restored from a backup"),
+    "export": _("Exported for another installation"),
+    "import": _("Imported from another installation"),
     "prove-expired": _("Asked for a proof"),
     "allow-line": _("Allowed a source a line"),
     "disallow-line": _("Took a line from a source"),

@@ -238,7 +238,7 @@ def _complaints(desk: Desk, inspector: Inspector, call: str) -> None:
 
 def _data_protection(desk: Desk, inspector: Inspector, email: str) -> None:
     _visit(desk, inspector, "dpo", "/audit", "/audit/unusual", "/expiry/proof",
-           "/emergency/reviews", f"/recordings/{email}")  # fmt: skip
+           "/account", "/emergency/reviews", f"/recordings/{email}")  # fmt: skip
 
 
 def _administration(desk: Desk, inspector: Inspector, call: str) -> None:

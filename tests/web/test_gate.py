@@ -30,6 +30,7 @@ def addresses(app: Flask) -> Iterator[tuple[Rule, str]]:
     """Every route with its variables filled in."""
     values = {
         "id": uuid4(), "session": uuid4(), "hold": uuid4(), "note": uuid4(), "run": uuid4(),
+        "own": uuid4(),
         "token": "x" * 24, "name": "original", "index": 0, "place": 1,
         "number": 1, "end": "first", "filename": "app.css", "path": "x",
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""People whom an identity provider knows; recordings opened in an emergency."""
+"""People whom an identity provider knows; recordings opened in an emergency; staff's numbers."""
 
 from alembic import op
 
@@ -31,10 +31,21 @@ create table emergency (
 );
 create index emergency_waiting on emergency (begun_at) where reviewed_at is null;
 create index emergency_by_recording on emergency (recording_id, by);
+
+-- Staff's own numbers and addresses, as digests under an installation key.
+create table staff_number (
+    id uuid primary key,
+    person_id uuid not null references person on delete cascade,
+    kind text not null,
+    digest bytea not null,
+    given_by text not null,
+    given_at timestamptz not null,
+    unique (person_id, digest)
+);
 """
 
 DOWN = """
-drop table emergency;
+drop table staff_number, emergency;
 alter table session drop strong;
 drop table identity;
 """
