@@ -64,7 +64,7 @@ def lacking(connection: Connection, *, from_: datetime | None, to: datetime | No
     """The months between the two instants of which searches find not everything now."""
     first = from_.astimezone(UTC).strftime("%Y-%m") if from_ is not None else ""
     last = to.astimezone(UTC).strftime("%Y-%m") if to is not None else "9999-99"
-    found = {*_noted(connection, DAMAGED), *_noted(connection, REBUILDING)}
+    found = _noted(connection, DAMAGED, REBUILDING)
     return sorted(month for month in found if first <= month <= last)
 
 
@@ -96,11 +96,12 @@ def _begin(connection: Connection, month: str, now: datetime) -> None:
     )
 
 
-def _noted(connection: Connection, what: str) -> list[str]:
+def _noted(connection: Connection, *what: str) -> list[str]:
     rows = connection.execute(
-        text("select name from installation where name like :n"), {"n": f"index/{what}/%"}
+        text("select name from installation where name like any(:names)"),
+        {"names": [f"index/{each}/%" for each in what]},
     ).scalars()
-    return sorted(name.rpartition("/")[2] for name in rows)
+    return sorted({name.rpartition("/")[2] for name in rows})
 
 
 # -- reconciliation --------------------------------------------------------------------
@@ -162,7 +163,7 @@ class Reconciler:
     def _differing(self) -> set[str]:
         with reading(self._engine) as connection:
             counts = _counts(connection)
-            noted = {*_noted(connection, DAMAGED), *_noted(connection, REBUILDING)}
+            noted = set(_noted(connection, DAMAGED, REBUILDING))
         found = set()
         for month in (counts.keys() | set(self._index.months())) - noted:
             count = counts.get(month, _Count(0, 0))
@@ -179,7 +180,7 @@ class Reconciler:
         if not self._some_stale:
             return set()
         with reading(self._engine) as connection:
-            if _noted(connection, REBUILDING) or _noted(connection, DAMAGED):
+            if _noted(connection, REBUILDING, DAMAGED):
                 return set()
         try:
             stale = self._index.stale()

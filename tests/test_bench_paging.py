@@ -33,7 +33,12 @@ def test_a_conversation_and_a_call_to_measure_are_real(archive: Archive, clock: 
 
     last = paging.deliver_conversation(archive, mails=4, now=clock())
     heard = paging.deliver_call(archive, now=clock())
+    longer = paging.deliver_call(archive, now=clock(), minutes=3)
     worker.until_idle(archive)
     actor = replace(SYSTEM, kind="person")
     assert len(archive.conversation(actor, archive.describe(actor, last))) == 4
-    assert "playback" in archive.describe(actor, heard).renditions
+    for id, lasts_s in ((heard, 60), (longer, 180)):
+        view = archive.describe(actor, id)
+        assert "playback" in view.renditions
+        assert view.description is not None and view.description.call is not None
+        assert view.description.call.duration_s == lasts_s

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from email.message import EmailMessage
+from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -43,6 +44,7 @@ from archive.vault import Description, original_key
 BATCH = 1_000
 ASKED = 40  # of each kind
 CUSTOMERS = 100_000
+LONG_MINUTES = 180  # of the long call
 SOUND = 64 * 1024  # the bytes that a player asks for first
 GOAL = 20  # times a bare page; 300 ms where that takes 15
 _COLUMNS = """id, kind, state, source, line, direction, occurred_at, received_at, expires_at,
@@ -153,28 +155,44 @@ def deliver_conversation(archive: Archive, *, mails: int, now: datetime) -> UUID
     return last.id
 
 
-def deliver_call(archive: Archive, *, now: datetime) -> UUID:
-    """A call of a minute that can be played."""
+def deliver_call(archive: Archive, *, now: datetime, minutes: int = 1) -> UUID:
+    """A call that can be played."""
     told = {
         "source": "bench",
-        "source_ref": "heard",
+        "source_ref": f"heard-{minutes}",
         "direction": "inbound",
         "line": "viat",
         "customer_number": "9999999",
         "occurred_at": (now - timedelta(hours=1)).isoformat(),
     }
-    return archive.receive_call(SYSTEM, told, io.BytesIO(_minute())).id
+    return archive.receive_call(SYSTEM, told, io.BufferedReader(_Noise(minutes))).id
 
 
-def _minute() -> bytes:
-    """A minute of noise on two channels, as WAV."""
-    made = io.BytesIO()
-    with wave.open(made, "wb") as sound:
-        sound.setnchannels(2)
-        sound.setsampwidth(2)
-        sound.setframerate(8000)
-        sound.writeframes(random.Random(4).randbytes(60 * 8000 * 4))
-    return made.getvalue()
+class _Noise(io.RawIOBase):
+    """Minutes of noise on two channels, all alike, as WAV; never held as a whole."""
+
+    def __init__(self, minutes: int) -> None:
+        self._rest = minutes
+        self._minute = random.Random(4).randbytes(60 * 8000 * 4)
+        head = io.BytesIO()
+        with wave.open(head, "wb") as sound:
+            sound.setnchannels(2)
+            sound.setsampwidth(2)
+            sound.setframerate(8000)
+            sound.setnframes(minutes * 60 * 8000)
+            sound.writeframesraw(b"")
+            self._held = head.getvalue()  # before the end, which would correct the length
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int:
+        if not self._held and self._rest:
+            self._held, self._rest = self._minute, self._rest - 1
+        given = self._held[: len(into)]
+        into[: len(given)] = given
+        self._held = self._held[len(given) :]
+        return len(given)
 
 
 # -- asking ------------------------------------------------------------------------------
@@ -231,16 +249,19 @@ def measure(count: int) -> Figure:
         archive = bench.archive
         now = archive.now()
         fill(archive, contacts(count), now=now, say=_say)
-        heard, mail = (
+        heard, long, mail = (
             deliver_call(archive, now=now),
+            deliver_call(archive, now=now - timedelta(hours=3), minutes=LONG_MINUTES),
             deliver_conversation(archive, mails=8, now=now),
         )
         worker.until_idle(archive)
         return _figures(Person.of(bench, "customer-service"), Person.of(bench, "complaints"),
-                        heard, mail, count)  # fmt: skip
+                        heard, long, mail, count)  # fmt: skip
 
 
-def _figures(agent: Person, handler: Person, heard: UUID, mail: UUID, count: int) -> Figure:
+def _figures(
+    agent: Person, handler: Person, heard: UUID, long: UUID, mail: UUID, count: int
+) -> Figure:
     dice = random.Random(31)
     static = re.search(rb"/static/app\.css\?v=\w+", agent.get("/verify"))
     if static is None:
@@ -255,10 +276,19 @@ def _figures(agent: Person, handler: Person, heard: UUID, mail: UUID, count: int
     def search_common() -> None:
         handler.follow("/search", q=COMMON)
 
-    def hear() -> None:
-        agent.get(f"/recordings/{heard}")
-        opened = agent.post(f"/recordings/{heard}/open", accept="application/json").json()
+    def hear(call: UUID = heard) -> None:
+        agent.get(f"/recordings/{call}")
+        opened = agent.post(f"/recordings/{call}/open", accept="application/json").json()
         agent.get(opened["url"], Range=f"bytes=0-{SOUND - 1}")
+
+    def hear_long() -> None:
+        hear(long)
+
+    def see_long() -> None:
+        agent.get(f"/recordings/{long}/peaks")
+
+    def see() -> None:
+        agent.get(f"/recordings/{heard}/peaks")
 
     def conversation() -> None:
         agent.get(f"/recordings/{mail}")
@@ -274,6 +304,9 @@ def _figures(agent: Person, handler: Person, heard: UUID, mail: UUID, count: int
         "search": (search, bare),
         "search, common word": (search_common, bare),
         "page to first sound": (hear, bare_file),
+        "three hours to first sound ÷ a minute's": (hear_long, hear),
+        "three hours to first sound ÷ a file": (hear_long, bare_file),
+        "three hours' waveform ÷ a minute's": (see_long, see),
         "conversation": (conversation, bare),
     }
     detail: dict[str, object] = {"contacts": count}

@@ -152,7 +152,7 @@ def _case(problems: dict[str, str], number: str | None = None) -> str:
         today=_today(),
         names=archive.names(_people(file)),
         keepers=archive.colleagues(g.actor),
-        handlers=archive.handlers(g.actor),
+        handlers=[one for one in archive.handlers(g.actor) if str(one.id) != file.case.owner],
         problems=problems,
     )
 

@@ -53,9 +53,14 @@ def go(asked: dict[str, str]) -> Response | tuple[str, int]:
 
 @pages.get("/search/<token>")
 def results(token: str) -> str:
-    """What was found, newest first, the first hit beside the list."""
+    """What was found, newest first, the first hit beside the list.
+
+    What it can be narrowed by is counted from the moment on at which somebody asks for it: that
+    takes longer than finding the first page.
+    """
     kept = desk.kept_or_404(token, "search")
-    listing = desk.turn(token, kept, request.args.get("page", 1, int) - 1, facets=FACETS)
+    counted = FACETS if "narrow" in request.args or kept.facets else ()
+    listing = desk.turn(token, kept, request.args.get("page", 1, int) - 1, facets=counted)
     if not listing.rows:
         return render_template("search_nothing.html", listing=listing)
     first = desk.archive_().describe(g.actor, listing.rows[0].view.id)

@@ -42,7 +42,8 @@ def look_up() -> Response | tuple[str, int]:
         return redirect(url_for("outcomes.one", reference=reference), 303)
     wrong = problem(typed)
     if wrong:
-        return render_template("verify.html", problem=wrong, listing=None), 422
+        shown = typed if wrong == "short" else ""  # a personal identity code is not even shown
+        return render_template("verify.html", problem=wrong, listing=None, typed=shown), 422
     name, value = best(typed)
     kept = Kept(desk="verify", asked={"contact": typed}, query={name: value})
     token = keeping.keep(desk.archive_(), g.actor, kept)

@@ -4,6 +4,7 @@
 
 const QUIET = 0.02; // of full scale, in every channel
 const LONGEST_PAUSE = 1.5; // seconds of silence that are still played
+const LONG_BAR = 3; // seconds
 const RESUME_FROM = 5; // seconds: a call barely begun begins anew
 
 // -- a passage again and again: from, to, off ------------------------------------------------
@@ -81,6 +82,19 @@ export function balance(audio) {
     gains[0].gain.value = Math.min(1, 1 - to);
     gains[1].gain.value = Math.min(1, 1 + to);
   };
+}
+
+// -- the shape of a long call ----------------------------------------------------------------
+
+export function outline(channel, bars, duration) {
+  // The loudest moment of each bar says nothing once a bar is long: somebody speaks in each. Then a
+  // bar is as high as the voice is loud on the whole, which shows who speaks when.
+  const each = channel.length / bars;
+  if (duration < LONG_BAR * bars || each <= 1) return channel;
+  return Array.from({ length: bars }, (_, n) => {
+    const of = channel.slice(Math.floor(n * each), Math.floor((n + 1) * each));
+    return of.reduce((sum, peak) => sum + Math.abs(peak), 0) / of.length;
+  });
 }
 
 // -- over the waveform -----------------------------------------------------------------------

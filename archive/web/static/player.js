@@ -18,6 +18,7 @@ const toggle = root.querySelector("[data-toggle]");
 const seek = root.querySelector("[data-seek]");
 const now = root.querySelector("[data-now]");
 const status = root.querySelector("[data-status]");
+const heard = root.querySelector("[data-told]"); // what is told to whoever does not see the player
 const speed = root.querySelector("[data-speed]");
 const calm = status.textContent; // what the status says when there is nothing else to say
 let pauses = []; // silent stretches, once the peaks are there
@@ -36,14 +37,16 @@ function clock(seconds) {
 }
 
 const unit = (name) => new Intl.NumberFormat(say.lang, { style: "unit", unit: name, unitDisplay: "long" });
+const hours = unit("hour");
 const minutes = unit("minute");
 const seconds = unit("second");
 
 function spoken(at) {
   if (at < 0) return `−${spoken(-Math.floor(at))}`;
   const whole = Math.floor(at);
-  const m = Math.floor(whole / 60);
-  return (m ? `${minutes.format(m)} ` : "") + seconds.format(whole % 60);
+  const h = Math.floor(whole / 3600);
+  const m = Math.floor(whole / 60) % 60;
+  return (h ? `${hours.format(h)} ` : "") + (m ? `${minutes.format(m)} ` : "") + seconds.format(whole % 60);
 }
 
 function showTime() {
@@ -143,6 +146,7 @@ const skip = (by) => moveTo(place() + by);
 function step(by) { // one speed slower or faster
   speed.selectedIndex = Math.min(Math.max(0, speed.selectedIndex + by), speed.options.length - 1);
   audio.playbackRate = Number(speed.value);
+  heard.textContent = say.faster.replace("{speed}", speed.selectedOptions[0].text);
 }
 
 form.addEventListener("submit", (event) => { event.preventDefault(); pressed(); });
@@ -156,12 +160,23 @@ seek.addEventListener("keydown", (event) => {
   if (event.key in moves) { event.preventDefault(); skip(moves[event.key] * (event.shiftKey ? 3 : 1)); }
 });
 speed.addEventListener("change", () => { audio.playbackRate = Number(speed.value); });
-root.querySelector("[data-volume]").addEventListener("input", (event) => { audio.volume = Number(event.target.value); });
+const volume = root.querySelector("[data-volume]");
+function loudness() {
+  audio.volume = Number(volume.value);
+  volume.setAttribute("aria-valuetext", `${Math.round(Number(volume.value) * 100)} %`);
+}
+volume.addEventListener("input", loudness);
+loudness();
 audio.preservesPitch = true;
 audio.addEventListener("timeupdate", showTime);
 audio.addEventListener("seeking", showTime);
-audio.addEventListener("play", () => { toggle.textContent = say.pause; if (status.textContent !== say.lost) status.classList.remove("bad"); });
-audio.addEventListener("pause", () => { toggle.textContent = say.play; });
+const tell = (words) => { heard.textContent = words.replace("{at}", spoken(audio.currentTime)); };
+audio.addEventListener("play", () => {
+  toggle.textContent = say.pause;
+  if (status.textContent !== say.lost) status.classList.remove("bad");
+  tell(say.playing);
+});
+audio.addEventListener("pause", () => { toggle.textContent = say.play; tell(audio.ended ? say.ended : say.paused); });
 
 // -- tools --------------------------------------------------------------------------------
 
@@ -175,7 +190,11 @@ const loop = tools.loop(audio, loopButton, loopMark, told, span);
 loopButton.addEventListener("click", () => loop.press(place()));
 
 const quiet = root.querySelector("[data-silence]");
-function toggleSilence() { quiet.setAttribute("aria-pressed", String(quiet.getAttribute("aria-pressed") !== "true")); }
+function toggleSilence() {
+  const out = quiet.getAttribute("aria-pressed") !== "true";
+  quiet.setAttribute("aria-pressed", String(out));
+  heard.textContent = out ? say.silenceOut : say.silenceIn;
+}
 quiet.addEventListener("click", toggleSilence);
 tools.skipSilence(audio, () => pauses, () => quiet.getAttribute("aria-pressed") === "true" && !loop.contains(audio.currentTime));
 
@@ -238,7 +257,7 @@ async function draw() {
   const surfer = WaveSurfer.create({
     container,
     media: pair ? asDrawn(pair, span) : audio,
-    peaks,
+    peaks: peaks.map((channel) => tools.outline(channel, Math.max(1, Math.floor(container.clientWidth / 3)), duration)),
     duration,
     height,
     cspNonce: say.nonce,
