@@ -24,7 +24,7 @@ export ARCHIVE_CORPUS ?= ../shared/corpus
 TRANSLATIONS := $(wildcard archive/translations/*/LC_MESSAGES/messages.po)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos corpus screenshots lock clean python test-packages
+.PHONY: help run test check audit bench chaos corpus screenshots lock clean python test-packages
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -44,6 +44,9 @@ check: $(VENV)/.dev $(VENV)/.assets ## style, types, import direction, templates
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m archive.web.check
+
+audit: $(VENV)/.dev ## known vulnerabilities of what requirements.lock names
+	@$(BIN)/python -m tests.dependencies
 
 bench: $(VENV)/.runtime $(VENV)/.assets ## the figures, as ratios (ARGS=P1 …)
 	@$(BIN)/archive bench $(ARGS)

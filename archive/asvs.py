@@ -237,7 +237,7 @@ V14.3.3 | nothing sensitive in the browser's storage | = test_every_cookie_has_a
 V15.1.1 | when parts are renewed is documented | : docs/operations.md, Renewing parts
 V15.1.2 | a list of all parts | : requirements.lock and package-lock.json, with digests
 V15.1.3 | what is costly is documented | : docs/operations.md, docs/settings.md
-V15.2.1 | parts are up to date | ! by whoever runs it, within the days of docs/operations.md, Renewing parts; requirements.lock and package-lock.json name every version
+V15.2.1 | parts are up to date | ! `make audit` in each run of .ci/run names known vulnerabilities; renewed by whoever runs it, within the days of docs/operations.md, Renewing parts; requirements.lock and package-lock.json name every version
 V15.2.2 | what is costly is bounded | = test_behind_the_walls_memory_ends test_no_email_of_a_few_megabytes_takes_long
 V15.2.3 | nothing but what is needed | : tests are no part of the wheel; samples come with --demo alone
 V15.3.1 | only the fields that are needed | : archive/api/shape.py names each
