@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from sqlalchemy import Engine, text
 
-from archive import alertchannels, alerts, catalogue, surroundings
+from archive import alertchannels, alerts, catalogue, surroundings, transcribing, transcriptions
 from archive.archive import SYSTEM
 from archive.assembly import Assembly, utc_now
 from archive.backups import backup, destinations
@@ -18,7 +18,7 @@ from archive.casework import outgoing
 from archive.db import SERVICE_ROLE, is_ready, reading, transaction
 from archive.erasure.expiry import database_now, last_finished
 from archive.errors import ArchiveError
-from archive.formats import pdf
+from archive.formats import pdf, transcriber
 from archive.keyring import keyreport, rootwatch
 from archive.keyring.keybackup import KeyBackups
 
@@ -43,6 +43,7 @@ def look(assembly: Assembly) -> list[Finding]:
     if not any(f.bad for f in findings):
         findings += [database_role(assembly.engine), *_work(assembly), *_mails(assembly)]
         findings += [*_alerts(assembly), *_object_lock(assembly), *_papers()]
+        findings += _transcriber(assembly)
     return [*findings, *_keys(assembly), *_backups(assembly), *_machine(assembly)]
 
 
@@ -218,6 +219,30 @@ def _backups(assembly: Assembly) -> Iterator[Finding]:
             yield Finding("BAD", "the daily backup is overdue", "See the worker's log.")
         else:
             yield Finding("ok", f"last backup {newest.made_at:%Y-%m-%d %H:%M} UTC")
+
+
+def _transcriber(assembly: Assembly) -> Iterator[Finding]:
+    by = transcribing.chosen(assembly.config)
+    if by is None:
+        return
+    try:
+        transcriber.require(by)
+    except ArchiveError as error:
+        yield Finding("BAD", error.message, "The worker does not start until it is right.")
+        return
+    with reading(assembly.engine) as connection:
+        counts = transcriptions.counts(connection)
+    yield Finding(
+        "ok",
+        f"transcriber {by.name}: {counts['done']} calls heard, {counts['due']} to hear, "
+        f"{counts['failed']} failed",
+    )
+    if by.name in {each.name for each in transcriber.BUILT_IN}:
+        yield Finding(
+            "note",
+            f"{by.name} has not been verified with a model by its makers here",
+            "Read some transcripts beside their calls before you rely on them.",
+        )
 
 
 def _machine(assembly: Assembly) -> Iterator[Finding]:
