@@ -100,7 +100,8 @@ $(VENV)/.dev: requirements-dev.lock requirements.lock pyproject.toml | $(VENV)/b
 
 # Any of the two installations will do; the runtime's is made where there is none.
 $(VENV)/.assets: package-lock.json archive/web/assets.py $(TRANSLATIONS) | $(VENV)/.runtime
-	@command -v npm >/dev/null 2>&1 || $(PIP) install --require-hashes -r requirements-npm.lock
+	@command -v npm >/dev/null 2>&1 && node -e 'process.exit(parseInt(process.versions.node) < 20)' \
+		|| $(PIP) install --require-hashes -r requirements-npm.lock
 	@$(BIN)/python -m archive.web.assets
 	@touch $@
 

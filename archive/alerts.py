@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, text
 
 from archive import sourcebook
 from archive.alarms import Alarms
+from archive.casework import emergencies
 from archive.db import reading, transaction
 from archive.erasure.expiry import database_now, last_finished
 
@@ -26,6 +27,8 @@ NAMES: Mapping[str, str] = {
     "expiry-failed": "the last expiry run could not destroy everything that was due",
     "clock-jump": "the clock of the host was moved",
     "clocks-differ": "the clocks of host and database differ",
+    "break-glass": "somebody opened a recording beyond their rights in an emergency; it waits for "
+    "data protection's review",
     "alarm": "an alarm about the root key rings; see `archive doctor`",
     "test": "this is a test",
 }
@@ -146,6 +149,8 @@ class Lookout:
             yield "expiry-failed", "worker"
         if abs(database_now(connection) - now) > DIFFERENCE:
             yield "clocks-differ", "host"
+        for emergency in emergencies.unreviewed(connection):
+            yield "break-glass", str(emergency)
         for alarm in self._alarms.standing():
             yield "alarm", alarm.name
 

@@ -32,6 +32,8 @@ from archive.errors import (
     StoreUnavailable,
 )
 from archive.keyring import rootwatch
+from archive.oidc.protocol import Flow
+from archive.oidc.settings import provider_of
 from archive.places import Places
 from archive.web import gate
 
@@ -47,6 +49,8 @@ def create_app(archive: Archive, people: People) -> Flask:
     receiving = config.web_receiving or config.web_threads * 3 // 4
     app.extensions["places"] = Places(receiving, waiting=(config.web_threads - receiving) // 2)
     app.extensions["people"] = people
+    provider = provider_of(config)
+    app.extensions["provider"] = Flow(provider, now=archive.now) if provider else None
     proxies = archive.config.trusted_proxies
     if proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]

@@ -100,6 +100,7 @@ def assemble(config: Config, *, pool_size: int = 10, restoring: bool = False) ->
         group_days=config.group_days,
         factor_groups=config.second_factor_groups,
         commitment=commitment.VERSION,
+        break_glass=config.break_glass,
     )
 
     def pepper() -> bytes:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-NO_OAUTH = "- there is no OAuth and no OpenID Connect here: people log in by password and code"
 NO_PROVIDER = "- the archive is nobody's authorization server"
 NO_WEBRTC = "- no WebRTC"
 NO_SOCKETS = "- no WebSockets"
 NO_GRAPH = "- no GraphQL"
-NO_TOKENS = "- tokens are random references, none carries claims of its own"
+NO_ISSUING = "- the archive issues no tokens with claims: its own are random references"
+NO_RESOURCE = "- the archive takes no access tokens: its interface has tokens of its own"
 
 LINES = f"""
 V1.1.1 | input is decoded once, before it is checked | = test_any_bytes_are_read_without_raising test_every_unparsable_required_field_is_named_at_once
@@ -42,7 +42,7 @@ V1.3.11 | nothing foreign steers mail commands | : mails hold case numbers, ids 
 V1.4.1 | memory-safe handling of memory | : Python; decoders run behind walls of their own
 V1.4.2 | numbers are checked for their range | = test_whatever_is_sent_with_a_token_is_answered_as_described
 V1.4.3 | memory is given back, nothing used after | : Python; decoders are processes that end
-V1.5.1 | XML parsers resolve nothing outside | - no XML is parsed but the answers of the object store
+V1.5.1 | XML parsers resolve nothing outside | = test_what_is_no_siprec_is_said_to_be_none test_what_is_no_cdr_is_said_to_be_none
 V1.5.2 | nothing foreign is unpickled | : JSON alone; ruff's rule S301 refuses pickle
 V2.1.1 | the form of each field is documented | = test_every_route_of_the_interface_is_described_and_nothing_else
 V2.1.2 | which fields must agree is documented | : docs/interface.md and the description of the interface
@@ -124,13 +124,13 @@ V6.5.5 | codes end soon | = test_no_code_is_taken_twice_nor_an_older_one_after_i
 V6.6.1 | codes by telephone | - none are sent by telephone
 V6.6.2 | codes sent belong to their request | - none are sent
 V6.6.3 | codes sent cannot be guessed | - none are sent; those of the app: test_codes_cannot_be_tried_out
-V6.8.1 | identity providers cannot stand for one another | {NO_OAUTH}
-V6.8.2 | assertions are checked | {NO_OAUTH}
+V6.8.1 | identity providers cannot stand for one another | = test_a_user_of_the_provider_is_made_at_the_first_log_in_and_known_by_subject_alone
+V6.8.2 | assertions are checked | = test_an_id_token_that_is_not_for_here_and_now_is_refused
 V6.8.3 | SAML assertions work once | - no SAML
-V6.8.4 | strength told by the provider is checked | {NO_OAUTH}
+V6.8.4 | strength told by the provider is checked | = test_what_the_settings_call_a_second_factor_counts_as_one_and_nothing_else
 V7.1.1 | how long sessions last is documented | = test_the_periods_that_are_written_down_are_those_of_the_code
 V7.1.2 | how many sessions one has is documented | : any number, each listed to its person: docs/operations.md, Accounts
-V7.1.3 | sessions with a provider | {NO_OAUTH}
+V7.1.3 | sessions with a provider | : docs/operations.md, Logging in with the organisation's own account
 V7.2.1 | tokens are checked by the server | = test_who_logs_in_is_an_actor_with_the_groups_rights
 V7.2.2 | tokens are made for the session | = test_an_opening_is_bound_to_its_session_and_ends
 V7.2.3 | tokens are random enough | : 256 bits of Python's secrets
@@ -144,7 +144,7 @@ V7.4.4 | logging out is on every page | : in the head of every page
 V7.4.5 | administrators end sessions | = test_an_administrator_ends_a_users_sessions
 V7.5.1 | changing what is grave asks who it is again | = test_what_is_grave_asks_for_the_password_again_and_then_goes_on
 V7.5.2 | one sees and ends one's sessions | = test_sessions_are_listed_and_ended_by_their_person_and_nobody_elses
-V7.6.1 | sessions with a provider end together | {NO_OAUTH}
+V7.6.1 | sessions with a provider end together | = test_in_a_browser_one_logs_in_proves_again_who_one_is_and_logs_out_at_both
 V7.6.2 | no session without somebody's doing | : only a form or a link that was asked for begins one
 V8.1.1 | who may do what is documented | = test_generated_pages_say_what_the_code_says
 V8.1.2 | who may see and change which fields is documented | : docs/permissions.md; the interface's description
@@ -153,21 +153,21 @@ V8.2.2 | each recording is for those who may meet it | = test_what_is_not_ones_o
 V8.2.3 | fields are for those who may see them | : holds and restrictions show to those who work with them; identity codes are masked for all
 V8.3.1 | rights are checked by the server's own layer | = test_a_group_comes_through_its_own_doors_and_no_others
 V8.4.1 | tenants are apart | = test_who_sees_some_companies_finds_those_alone
-V9.1.1 | signed tokens are checked | {NO_TOKENS}
-V9.1.2 | algorithms are on a list | {NO_TOKENS}
-V9.1.3 | keys come from where they should | {NO_TOKENS}
-V9.2.1 | validity is checked | {NO_TOKENS}
-V9.2.2 | the kind of token is checked | {NO_TOKENS}
-V9.2.3 | the audience is checked | {NO_TOKENS}
-V9.2.4 | audiences are told apart | {NO_TOKENS}
-V10.1.1 | tokens go no further than needed | {NO_OAUTH}
-V10.1.2 | answers belong to what was asked | {NO_OAUTH}
-V10.2.1 | forged answers of the code flow | {NO_OAUTH}
-V10.2.2 | mixed-up providers | {NO_OAUTH}
-V10.3.1 | audience of access tokens | {NO_OAUTH}
-V10.3.2 | claims decide | {NO_OAUTH}
-V10.3.3 | users are known by claims that stay | {NO_OAUTH}
-V10.3.4 | strength by claims | {NO_OAUTH}
+V9.1.1 | signed tokens are checked | = test_an_id_token_that_is_not_for_here_and_now_is_refused
+V9.1.2 | algorithms are on a list | = test_an_id_token_that_is_not_for_here_and_now_is_refused
+V9.1.3 | keys come from where they should | = test_a_description_leads_to_no_host_that_is_not_listed_and_to_no_other_issuer
+V9.2.1 | validity is checked | = test_an_id_token_that_is_not_for_here_and_now_is_refused
+V9.2.2 | the kind of token is checked | : an id token is taken from the token endpoint alone, in the answer to its own code; none comes in by another way
+V9.2.3 | the audience is checked | = test_an_id_token_that_is_not_for_here_and_now_is_refused
+V9.2.4 | audiences are told apart | {NO_ISSUING}
+V10.1.1 | tokens go no further than needed | : no token reaches the browser, and none is kept: archive/oidc/protocol.py
+V10.1.2 | answers belong to what was asked | = test_an_answer_is_taken_once_from_the_browser_that_asked_and_as_the_provider_gave_it
+V10.2.1 | forged answers of the code flow | = test_an_answer_is_taken_once_from_the_browser_that_asked_and_as_the_provider_gave_it
+V10.2.2 | mixed-up providers | = test_an_answer_is_taken_once_from_the_browser_that_asked_and_as_the_provider_gave_it test_a_description_leads_to_no_host_that_is_not_listed_and_to_no_other_issuer
+V10.3.1 | audience of access tokens | {NO_RESOURCE}
+V10.3.2 | claims decide | {NO_RESOURCE}
+V10.3.3 | users are known by claims that stay | {NO_RESOURCE}
+V10.3.4 | strength by claims | {NO_RESOURCE}
 V10.4.1 | redirect addresses on a list | {NO_PROVIDER}
 V10.4.2 | codes work once | {NO_PROVIDER}
 V10.4.3 | codes end soon | {NO_PROVIDER}
@@ -179,11 +179,11 @@ V10.4.8 | refresh tokens end | {NO_PROVIDER}
 V10.4.9 | tokens can be revoked | {NO_PROVIDER}
 V10.4.10 | clients prove themselves | {NO_PROVIDER}
 V10.4.11 | scopes that are needed alone | {NO_PROVIDER}
-V10.5.1 | id tokens replayed | {NO_OAUTH}
-V10.5.2 | users are known by sub | {NO_OAUTH}
-V10.5.3 | issuers that pose as others | {NO_OAUTH}
-V10.5.4 | audience of id tokens | {NO_OAUTH}
-V10.5.5 | logging out from behind | {NO_OAUTH}
+V10.5.1 | id tokens replayed | = test_an_id_token_that_is_not_for_here_and_now_is_refused test_an_answer_is_taken_once_from_the_browser_that_asked_and_as_the_provider_gave_it
+V10.5.2 | users are known by sub | = test_a_user_of_the_provider_is_made_at_the_first_log_in_and_known_by_subject_alone
+V10.5.3 | issuers that pose as others | = test_a_description_leads_to_no_host_that_is_not_listed_and_to_no_other_issuer
+V10.5.4 | audience of id tokens | = test_an_id_token_that_is_not_for_here_and_now_is_refused
+V10.5.5 | logging out from behind | - back-channel log-out is not offered: sessions end after 30 minutes unused
 V10.6.1 | response modes | {NO_PROVIDER}
 V10.6.2 | forced logging out | {NO_PROVIDER}
 V10.7.1 | consent to each request | {NO_PROVIDER}
@@ -216,7 +216,7 @@ V13.1.1 | who is talked to is documented | : docs/operations.md; ARCHIVE_EU_HOST
 V13.2.1 | services prove themselves to each other | = test_the_secrets_fit_together
 V13.2.2 | with the least rights | = test_the_ordinary_credential_cannot_delete_and_the_eraser_can
 V13.2.3 | no default credentials | = test_no_secret_has_a_value_or_a_default
-V13.2.4 | hosts on a list | : ARCHIVE_EU_HOSTS
+V13.2.4 | hosts on a list | = test_a_description_leads_to_no_host_that_is_not_listed_and_to_no_other_issuer
 V13.2.5 | the server calls nobody else | = test_only_the_proxy_reaches_outside
 V13.3.1 | secrets are kept by what is made for it | = test_a_secret_may_come_from_a_file test_secrets_are_random_private_and_never_overwritten
 V13.3.2 | secrets for those who need them | = test_a_root_key_that_others_may_read_is_refused_with_the_remedy
@@ -241,7 +241,7 @@ V15.2.1 | parts are up to date | ! by whoever runs it
 V15.2.2 | what is costly is bounded | = test_behind_the_walls_memory_ends test_no_email_of_a_few_megabytes_takes_long
 V15.2.3 | nothing but what is needed | : tests are no part of the wheel; samples come with --demo alone
 V15.3.1 | only the fields that are needed | : archive/api/shape.py names each
-V15.3.2 | redirects of others are not followed | : only the store, the keepers of keys and mail servers are called, by the operator's addresses; the connections to the store know no redirects
+V15.3.2 | redirects of others are not followed | : only the store, the keepers of keys, the identity provider and mail servers are called, by the operator's addresses; none follows redirects
 V15.3.3 | no field is set that was not offered | = test_search_names_what_it_does_not_understand
 V15.3.4 | the address of who asks is right | : ARCHIVE_TRUSTED_PROXIES
 V15.3.5 | types are checked | = test_whatever_is_sent_with_a_token_is_answered_as_described

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import IntegrityError
 
 from archive import audit, permissions
-from archive.accounts import names, passwords
+from archive.accounts import identities, names, passwords
 from archive.accounts.attempts import ATTEMPT_WINDOW, Attempts
 from archive.accounts.names import digest
 from archive.accounts.passwords import NO_PASSWORD, Passwords
@@ -37,8 +37,9 @@ from archive.errors import (
     Forbidden,
     NameTaken,
     NotFound,
+    NotLetIn,
 )
-from archive.model import Actor, Purpose
+from archive.model import Actor, Purpose, Scope
 
 IDLE = timedelta(minutes=30)
 LONGEST = timedelta(hours=10)
@@ -66,6 +67,7 @@ class Session:
     lacks: str = ""
     proved_at: datetime | None = None
     has_factor: bool = False
+    by_provider: bool = False  # the person logs in at the identity provider
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,7 @@ class Person:
     companies: tuple[str, ...] | None
     created_at: datetime
     disabled_at: datetime | None
+    by_provider: bool
 
 
 class People:
@@ -108,7 +111,12 @@ class People:
         group_days: Iterable[tuple[str, int]] = (),
         factor_groups: Iterable[str] = (),
         commitment: str | None = None,
+        break_glass: Iterable[str] = (),
     ) -> None:
+        self._break_glass = frozenset(break_glass)
+        for name in self._break_glass - permissions.EMERGENCY_GROUPS:
+            expected = ", ".join(sorted(permissions.EMERGENCY_GROUPS))
+            raise BadSetting(name="ARCHIVE_BREAK_GLASS", reason=f"{name} is none of {expected}")
         self._group_days, self._factor_groups = dict(group_days), frozenset(factor_groups)
         for name in self._group_days.keys() - permissions.GROUPS.keys():
             raise BadSetting(name="ARCHIVE_GROUP_DAYS", reason=f"there is no group {name}")
@@ -120,6 +128,7 @@ class People:
         self._second = SecondFactors(now=now, key=pepper)
         self._engine = engine
         self._now = now
+        self._pepper = pepper
         self._passwords = Passwords()
         self._attempts = Attempts(engine, now=now, pepper=pepper)
         self._tokens = Tokens(engine, now=now)
@@ -172,12 +181,13 @@ class People:
         return id
 
     def anybody(self) -> bool:
-        """Whether some user who is not disabled has a password."""
+        """Whether some user who is not disabled has a password, or comes by the provider."""
         with self._reading() as connection:
             return bool(
                 connection.execute(
-                    text("""select exists (select 1 from person
-                        where disabled_at is null and password_hash <> '')""")
+                    text("""select exists (select 1 from person p where disabled_at is null
+                        and (password_hash <> '' or exists
+                            (select 1 from identity where person_id = p.id)))""")
                 ).scalar()
             )
 
@@ -189,8 +199,10 @@ class People:
         """The person's own new password; every other session of theirs ends.
 
         BadCredentials if they have one and `old` is not it, TooManyAttempts as at the log-in,
-        BadFields if `new` does not do.
+        BadFields if `new` does not do. Forbidden for who logs in at the identity provider.
         """
+        if self.comes_by_provider(UUID(actor.id)):
+            raise Forbidden(verb="have a password beside the identity provider's")
         stored = self._stored_password(actor.id)
         if stored != NO_PASSWORD:
             self._attempts.count(actor.name, address)
@@ -223,8 +235,9 @@ class People:
         """Every user, by name."""
         with self._reading() as connection:
             rows = connection.execute(
-                text("""select id, name, "group", lines, companies, created_at, disabled_at
-                    from person order by lower(name)""")
+                text("""select id, name, "group", lines, companies, created_at, disabled_at,
+                        i.key is not null as by_provider
+                    from person left join identity i on i.person_id = id order by lower(name)""")
             ).mappings()
             return [
                 Person(
@@ -345,11 +358,13 @@ class People:
             made = connection.execute(
                 text("""insert into one_time_login (token_digest, person_id, expires_at)
                     select :digest, id, :until from person
-                    where lower(name) = lower(:name) and disabled_at is null"""),
+                    where lower(name) = lower(:name) and disabled_at is null
+                      and not exists (select 1 from identity where person_id = id)"""),
                 {"digest": digest(token), "until": self._now() + ONE_TIME_LIFE, "name": name},
             ).rowcount
         if not made:
-            raise BadFields(errors=[FieldError("name", "a user who exists and is not disabled")])
+            expected = "a user who exists, is not disabled and comes by password"
+            raise BadFields(errors=[FieldError("name", expected)])
         return token
 
     def use_one_time(self, token: str) -> str:
@@ -368,6 +383,85 @@ class People:
         self._refused("link", None)
         raise BadCredentials()
 
+    # -- by the identity provider ----------------------------------------------------
+
+    def come_by_provider(
+        self,
+        issuer: str,
+        subject: str,
+        *,
+        name: str,
+        group: str | None,
+        strong: bool,
+        proved_at: float | None,
+    ) -> str:
+        """A new session's token for whom the provider knows by this subject; made if unknown.
+
+        `group` is today's by the provider's word, None: none; `strong`: a second factor was shown
+        there; `proved_at`: when they last logged in there, seconds since 1970, if it says so.
+        NotLetIn for who has no group or was disabled; their sessions end.
+        """  # fmt: skip
+        key, now = identities.digest(self._pepper(), issuer, subject), self._now()
+        with transaction(self._engine) as connection:
+            arrival = identities.arrive(connection, key, name=name, group=group, now=now)
+            person = str(arrival.person) if arrival.person else None
+            if arrival.refusal:
+                detail = {"by": "provider", "person": person, "reason": arrival.refusal}
+                self._note(connection, STRANGER, "refuse-log-in", detail)
+            elif arrival.is_new or arrival.group_before is not None:
+                verb = "create-person" if arrival.is_new else "change-rights"
+                detail = {"person": person, "group": group, "by": "provider"}
+                self._note(connection, SYSTEM, verb, detail)
+            if not arrival.refusal:
+                row = connection.execute(
+                    text(f"select {_SESSION_COLUMNS} from person p where id = :id"),  # noqa: S608
+                    {"id": arrival.person},
+                ).one()
+                shown = proved_at is not None and proved_at > (now - PROOF_LIFE).timestamp()
+                return self._begin(connection, row, strong=strong, by="provider", is_proved=shown)[
+                    0
+                ]
+        raise NotLetIn()
+
+    def prove_by_provider(
+        self, actor: Actor, issuer: str, subject: str, *, group: str | None
+    ) -> None:
+        """Proves again who it is, by the provider's word of just now, for ten minutes.
+
+        BadCredentials if it is the word for somebody else, or gives another group than theirs.
+        """
+        key = identities.digest(self._pepper(), issuer, subject)
+        with transaction(self._engine) as connection:
+            known = group == actor.group and identities.is_same(connection, UUID(actor.id), key)
+            if known:
+                connection.execute(
+                    text("update session set proved_at = :now where token_digest = :this"),
+                    {"now": self._now(), "this": actor.session},
+                )
+        if not known:
+            self._refused("provider-proof", actor.id)
+            raise BadCredentials()
+
+    def refuse_provider(self) -> None:
+        """An entry: something came back from the provider that was not accepted."""
+        self._refused("provider", None)
+
+    def comes_by_provider(self, id: UUID) -> bool:
+        """Whether the person logs in at the identity provider: has no password, gets no link."""
+        with self._reading() as connection:
+            return identities.has(connection, id)
+
+    def part_from_provider(self, id: UUID, *, by: Actor = SYSTEM) -> None:
+        """From now on the person is none of the provider's: comes by link and password, if at all.
+
+        Their sessions end. Of a disabled one: who comes from there is a new user. NotFound.
+        """
+        with transaction(self._engine) as connection:
+            if not identities.forget(connection, id):
+                raise NotFound()
+            connection.execute(text("delete from session where person_id = :id"), {"id": id})
+            self._note(connection, by, "part-from-provider", {"person": str(id)})
+
     def logout(self, token: str) -> None:
         """Ends the session, and with it everything that was kept for it."""
         with transaction(self._engine) as connection:
@@ -385,9 +479,11 @@ class People:
         with self._reading() as connection:
             row = connection.execute(
                 text(f"""select {_SESSION_COLUMNS}, s.csrf, s.language, s.seen_at, s.code_due,
-                        s.proved_at, p.agreed_to, f.confirmed_at is not null as has_factor
+                        s.proved_at, s.strong, p.agreed_to,
+                        f.confirmed_at is not null as has_factor, i.key is not null as by_provider
                     from session s join person p on p.id = s.person_id
                     left join second_factor f on f.person_id = p.id
+                    left join identity i on i.person_id = p.id
                     where s.token_digest = :digest and s.seen_at > :idle
                       and s.created_at > :oldest and p.disabled_at is null"""),  # noqa: S608
                 {"digest": key, "idle": now - IDLE, "oldest": now - LONGEST},
@@ -406,6 +502,7 @@ class People:
             lacks=self._lacks(row),
             proved_at=row.proved_at,
             has_factor=row.has_factor,
+            by_provider=row.by_provider,
         )
 
     def _lacks(self, row: Any) -> str:
@@ -413,7 +510,7 @@ class People:
             return LACKS_CODE
         if self.commitment is not None and row.agreed_to != self.commitment:
             return LACKS_COMMITMENT
-        if row.group in self._factor_groups and not row.has_factor:
+        if row.group in self._factor_groups and not row.has_factor and not row.strong:
             return LACKS_FACTOR
         return ""
 
@@ -616,23 +713,34 @@ class People:
                 text("delete from one_time_login where expires_at <= :now"), {"now": now}
             )
 
-    def _begin(self, connection: Connection, row: Any) -> tuple[str, Actor]:
+    def _begin(
+        self,
+        connection: Connection,
+        row: Any,
+        *,
+        strong: bool = False,
+        by: str = "",
+        is_proved: bool = True,
+    ) -> tuple[str, Actor]:
+        """A new session. `strong`: a second factor was shown elsewhere, so none is asked for."""
         token, now = secrets.token_urlsafe(32), self._now()
         connection.execute(
             text("""insert into session (token_digest, person_id, created_at, seen_at, csrf,
-                    proved_at, code_due)
-                values (:digest, :person, :now, :now, :csrf, :now, exists (
-                    select 1 from second_factor
-                    where person_id = :person and confirmed_at is not null))"""),
+                    proved_at, strong, code_due)
+                values (:digest, :person, :now, :now, :csrf, :proved, :strong,
+                    not :strong and exists (select 1 from second_factor
+                        where person_id = :person and confirmed_at is not null))"""),
             {
                 "digest": digest(token),
                 "person": row.id,
                 "now": now,
                 "csrf": secrets.token_urlsafe(24),
+                "strong": strong,
+                "proved": now if is_proved else None,
             },
         )
         actor = self._person_actor(row, digest(token))
-        self._note(connection, actor, "log-in", {})
+        self._note(connection, actor, "log-in", {"by": by} if by else {})
         return token, actor
 
     # -- machine tokens --------------------------------------------------------------
@@ -681,13 +789,16 @@ class People:
                 {"hash": hashed, "id": id},
             )
 
+    def _exceptional(self, group: str) -> frozenset[Scope]:
+        return frozenset({Scope.BREAK_GLASS}) if group in self._break_glass else frozenset()
+
     def _person_actor(self, row: Any, session: bytes) -> Actor:
         return Actor(
             id=str(row.id),
             name=row.name,
             kind="person",
             group=row.group,
-            scopes=permissions.scopes_of(row.group),
+            scopes=permissions.scopes_of(row.group) | self._exceptional(row.group),
             lines=permissions.allowed_lines(row.group, row.lines),
             purposes=permissions.allowed_purposes(row.group),
             session=session,

@@ -214,15 +214,15 @@ def claim_to_describe(connection: Connection, *, now: datetime, worker: int) -> 
 def describe_again(connection: Connection, id: UUID, *, now: datetime) -> list[str]:
     """Puts a recording back in the queue without what was made of it; the keys of those objects.
 
-    What came from its sender, a transcript, stays.
+    What came from its sender, a transcript or SIPREC metadata, stays.
 
     Who is describing it at this moment gives up: the envelope is another one.
     """
     change(connection, id, state="received", claimed_by=None, attempts=0, next_attempt_at=now)
     rows = connection.execute(
-        text("""delete from rendition where recording_id = :id and name <> :given
+        text("""delete from rendition where recording_id = :id and name <> all(:given)
             returning object_key"""),
-        {"id": id, "given": Rendition.TRANSCRIPT.value},
+        {"id": id, "given": [Rendition.TRANSCRIPT.value, Rendition.SIPREC.value]},
     )
     return list(rows.scalars())
 

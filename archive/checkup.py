@@ -15,12 +15,15 @@ from archive.archive import SYSTEM
 from archive.assembly import Assembly, utc_now
 from archive.backups import backup, destinations
 from archive.casework import outgoing
+from archive.config import Config
 from archive.db import SERVICE_ROLE, is_ready, reading, transaction
 from archive.erasure.expiry import database_now, last_finished
 from archive.errors import ArchiveError
 from archive.formats import pdf, transcriber
 from archive.keyring import keyreport, rootwatch
 from archive.keyring.keybackup import KeyBackups
+from archive.oidc.protocol import Flow
+from archive.oidc.settings import provider_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,21 @@ def look(assembly: Assembly) -> list[Finding]:
         findings += [database_role(assembly.engine), *_work(assembly), *_mails(assembly)]
         findings += [*_alerts(assembly), *_object_lock(assembly), *_papers()]
         findings += _transcriber(assembly)
+        findings += identity_provider(assembly.config)
     return [*findings, *_keys(assembly), *_backups(assembly), *_machine(assembly)]
+
+
+def identity_provider(config: Config) -> list[Finding]:
+    """Whether people can log in where the settings send them; nothing where they name none."""
+    try:
+        provider = provider_of(config)
+        if provider is None:
+            return []
+        Flow(provider, now=utc_now).check()
+    except ArchiveError as error:
+        advice = "Check ARCHIVE_OIDC_ISSUER and the provider; users with a password come in."
+        return [Finding("BAD", error.message, advice)]
+    return [Finding("ok", "identity provider answers, with its keys")]
 
 
 def _parts(assembly: Assembly) -> Iterator[Finding]:

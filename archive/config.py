@@ -222,6 +222,42 @@ class Config:
     second_factor_groups: tuple[str, ...] = setting(
         (), "groups whose people must have a second factor (a code of an app)", _words
     )
+    oidc_issuer: str = setting(
+        "",
+        "identity provider (OpenID Connect) that people may log in at, https://…; empty: none",
+        _text,
+    )
+    oidc_client_id: str = setting("", "id of the archive as a client of that provider", _text)
+    oidc_client_secret: str = setting(
+        "", "secret of this client, 16 characters or more", _text, secret=True
+    )
+    oidc_groups: tuple[str, ...] = setting(
+        (),
+        "which group a value of the claim stands for: CLAIM-VALUE=GROUP …; the first that fits "
+        "decides, who has none does not come in",
+        _words,
+    )
+    oidc_groups_claim: str = setting(
+        "groups", "claim of the id token that holds these values", _text
+    )
+    oidc_name_claim: str = setting(
+        "preferred_username", "claim of the id token that gives a new user's name", _text
+    )
+    oidc_scopes: tuple[str, ...] = setting(
+        ("openid", "profile"), "scopes that are asked for", _words
+    )
+    oidc_second_factor: tuple[str, ...] = setting(
+        (),
+        "values of the claims acr or amr that count as a second factor, as in mfa; empty: the "
+        "provider's word is none",
+        _words,
+    )
+    break_glass: tuple[str, ...] = setting(
+        (),
+        "groups whose people may open one recording beyond their rights in an emergency, told to "
+        "data protection at once: of customer-service, complaints, quality-lead, admin",
+        _words,
+    )
     case_days: int = setting(
         1095,
         "days after the closing of a complaint case until its key is destroyed, with subject, "

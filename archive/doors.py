@@ -17,6 +17,7 @@ SOMEBODY = "be somebody"
 SEARCH, READ, OPEN, INGEST = "search", "read", "open", "ingest"
 ERASE, CASES, EXPIRY, AUDIT, ADMIN = "erase", "cases", "expiry", "audit", "admin"
 REVIEW = "review"
+BREAK_GLASS = "break-glass"
 VERIFY, HOLDS, DPO, PROOF, QUALITY, EVIDENCE, EXPORT = (
     "verify contacts", "work with holds", "data protection", "prove expiry", "quality",
     "make evidence packages", "export hits",
@@ -48,7 +49,7 @@ GRAVE = frozenset({
     "evidence.ask", "evidence.save", "searches.as_csv",
     "admin.create_person", "admin.new_link", "admin.disable_person", "admin.create_token",
     "admin.revoke_token", "accounts.change_rights", "accounts.reset_factor",
-    "account.renew_codes", "account.remove_factor",
+    "account.renew_codes", "account.remove_factor", "emergency.begin",
 })  # fmt: skip
 
 
@@ -61,20 +62,20 @@ def _doors(right: str, about: str = "", *endpoints: str, refusal: int = 403) -> 
 
 RECORDING, HOLD, CASE, VIEW, NOTE = "recording", "hold", "case", "view", "note"
 REFERENCE, SAMPLE, PACKAGE = "reference", "sample", "evidence package"
-SESSION = "session"
+SESSION, EMERGENCY = "session", "emergency access"
 
 PAGES = (
     *_doors(
         PUBLIC, "", "static", "healthz", "readyz", "metrics",
         "login.form", "login.log_in", "login.once", "login.language", "login.code",
-        "login.give_code",
+        "login.give_code", "provider.begin", "provider.back",
     ),
     *_doors(
         SOMEBODY, "", "login.home", "login.log_out", "login.password", "login.choose_password",
         "account.overview", "account.begin_factor", "account.factor", "account.confirm_factor",
         "account.renew_codes", "account.remove_factor", "account.end_others",
-        "account.commitment", "account.agree", "account.prove", "notices.listing",
-        "notices.seen", "notices.address",
+        "account.commitment", "account.agree", "account.prove", "provider.prove",
+        "notices.listing", "notices.seen", "notices.address",
     ),
     *_doors(SOMEBODY, SESSION, "account.end_session"),
     *_doors(VERIFY, "", "verify.form", "verify.look_up"),
@@ -126,6 +127,10 @@ PAGES = (
     *_doors(DPO, "", "expiry.certificate", refusal=404),
     *_doors(PROOF, "", "proof.form", "proof.prove"),
     *_doors(ERASE, RECORDING, "proof.erase", "proof.withdraw"),
+    *_doors(BREAK_GLASS, "", "emergency.form", "emergency.begin"),
+    *_doors(BREAK_GLASS, EMERGENCY, "emergency.view", "emergency.open_player", "emergency.peaks"),
+    *_doors(DPO, "", "emergency.listing"),
+    *_doors(DPO, EMERGENCY, "emergency.review"),
     *_doors(AUDIT, "", "auditing.log", "auditing.narrowed", "auditing.unusual"),
     *_doors(AUDIT, "finding", "auditing.reviewed"),
     *_doors(

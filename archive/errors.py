@@ -97,6 +97,28 @@ class BadCredentials(ArchiveError):
     exit_code = 13
 
 
+class ProviderAway(ArchiveError):
+    """The identity provider does not answer: {reason}. Try again in a moment."""
+
+    status = 503
+    exit_code = 13
+    retry_after_s = 5
+
+
+class ProviderRefused(ArchiveError):
+    """The log-in at the identity provider was not accepted: {reason}."""
+
+    status = 401
+    exit_code = 13
+
+
+class NotLetIn(ArchiveError):
+    """The identity provider knows this person, but nothing gives them a right here."""
+
+    status = 403
+    exit_code = 13
+
+
 class TooManyAttempts(ArchiveError):
     """Too many failed attempts. Wait {wait_s} seconds and try again."""
 
@@ -349,6 +371,12 @@ class BackupUnusable(ArchiveError):
     exit_code = 80
 
 
+class ExportUnusable(ArchiveError):
+    """The export in {path} cannot be used: {reason}."""
+
+    exit_code = 87
+
+
 class BackupRunning(ArchiveError):
     """Another backup, or a rotation of the root key, is at work."""
 
@@ -357,13 +385,13 @@ class BackupRunning(ArchiveError):
 
 
 class NotEmpty(ArchiveError):
-    """A backup is restored into an empty installation, and this one has {what}."""
+    """Backups and exports go into an empty installation, and this one has {what}."""
 
     exit_code = 82
 
 
 class RestoreUnfinished(ArchiveError):
-    """A restore into {path} was begun and not finished. Run `archive restore` again."""
+    """A restore into {path} was begun and not finished. Run `archive restore` (or import) again."""
 
     exit_code = 83
 

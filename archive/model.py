@@ -43,6 +43,12 @@ class Purpose(StrEnum):
     AUTHORITY = "authority"
 
 
+class Exceptional(StrEnum):
+    """Why a recording is opened beyond the rights of whoever opens it; never stated by choice."""
+
+    EMERGENCY = "emergency"
+
+
 class Scope(StrEnum):
     """What a machine token, or a group of people, may do."""
 
@@ -58,6 +64,7 @@ class Scope(StrEnum):
     QUALITY = "quality"  # samples of calls without who is in them, scorecards: never a search
     AUDIT = "audit"  # the audit log: never a recording
     ADMIN = "admin"  # people, tokens, sources, health: never a recording
+    BREAK_GLASS = "break-glass"  # one recording in an emergency, told to data protection at once
 
 
 class Rendition(StrEnum):
@@ -67,6 +74,7 @@ class Rendition(StrEnum):
     PLAYBACK = "playback"  # Ogg Opus
     PEAKS = "peaks"  # JSON, wavesurfer's form
     TRANSCRIPT = "transcript"  # WebVTT or JSON, as its sender gave it
+    SIPREC = "siprec"  # the recorder's metadata of RFC 7865, as given
     TEXT = "text"  # UTF-8, an email's readable text
     MESSAGE = "message"  # RFC 5322, of an original that is an Outlook .msg
 

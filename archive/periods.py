@@ -88,6 +88,10 @@ TABLES = (
          "case_number state language object_key object_version reason"),
     Kept("evidence_recording", "which recordings are in a package", "as long as the package",
          "deleted with it"),
+    Kept("emergency", "recordings opened in an emergency, and what a review found",
+         f"{COUNTS.days} days after the review", "the nightly run deletes the row",
+         {"reason note": "why, and what was found; sealed under the recording's key, go with it",
+          "by reviewed_by": "users' ids"}, "session outcome"),
     Kept("verification", "what verifying a contact came to",
          "a year, or as long as the recording it is about",
          "the key of the day is destroyed and the nightly run deletes the row; or with the "
@@ -146,6 +150,10 @@ TABLES = (
          {"name password_hash": "the log-in name, and argon2id of the password",
           "email": "where notices are mailed to, if the person said so"},
          "group lines companies agreed_to"),
+    Kept("identity", "who of the people an identity provider knows",
+         "as long as the person's row: who was disabled stays out",
+         "`archive user part-from-provider`",
+         {"key": "issuer and subject, as a keyed digest"}),
     Kept("second_factor", "the secrets of people's authenticator apps",
          "until removed, or as long as the user", "removing it, or the row with the user",
          {"secret": "sealed, bound to its person"}),
@@ -154,7 +162,8 @@ TABLES = (
     Kept("session", "log-ins", "30 minutes unused, 10 hours at most",
          "deleted at the next request of anybody", {"token_digest": "SHA-256 of the cookie"},
          "csrf language"),
-    Kept("kept_view", "searches as their persons go through them", "as long as the session",
+    Kept("kept_view", "searches as their persons go through them, forms that wait",
+         "as long as the session",
          "deleted with it", {"sealed": "what was searched for, sealed"}, "token session_digest"),
     Kept("saved_search", "searches that their persons keep, named",
          f"{UNUSED_SEARCHES.days} days unused, or until their person deletes them or is disabled",
@@ -232,6 +241,17 @@ BACKUPS = (
          "destroyed by the last daily run before they are over"),
 )  # fmt: skip
 
+EXPORTS = (
+    Kept("catalogue/", "one dump; without sessions, log-ins, openings and kept searches",
+         "ARCHIVE_BACKUP_DAYS (at most 35)", "whoever made it destroys it; import refuses it"),
+    Kept("objects/", "copies of the objects, and `inventory.jsonl` of their digests",
+         "ARCHIVE_BACKUP_DAYS (at most 35)",
+         "whoever made it destroys it; nothing opens them without the keys"),
+    Kept("keys/", "the keys, sealed to the other installation's recovery key",
+         "ARCHIVE_BACKUP_DAYS (at most 35)",
+         "the last daily run before they are over, where the folder can be reached; else by hand"),
+)  # fmt: skip
+
 METRICS = (
     Kept("archive_requests", "requests by route template and status", "until the process ends",
          "in memory; how long Prometheus keeps it is its own setting"),
@@ -252,6 +272,8 @@ METRICS = (
 COOKIES = (
     Kept("archive", "the session: 256 random bits (`__Host-archive` behind TLS)", "10 hours",
          "the browser, or logging out"),
+    Kept("login", "a log-in at the identity provider that was begun: random values, sealed "
+         "(`__Host-login` behind TLS)", "10 minutes", "the browser, or coming back"),
     Kept("language", "fi or en", "a year", "the browser"),
     Kept("notice", "a page's notice for the next page, signed",
          "until it is shown or the browser ends", "the next page"),

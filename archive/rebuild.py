@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from archive import catalogue, keys, retention, seal, transcripts
+from archive import catalogue, companions, keys, retention, seal, transcripts
 from archive.casework import holdnight, holdterms
 from archive.catalogue import Added
 from archive.db import quick, transaction
@@ -90,7 +90,7 @@ def catalogue_from_envelopes(
         with transaction(engine) as connection:
             outcome.holds += holdnight.restore(connection, held, now=now)
         if added is Added.STORED or added is Added.KNOWN:
-            _restore_transcript(vault, engine, id, objects, now=now)
+            _restore_given(vault, engine, id, objects, now=now)
         outcome.rebuilt += added is Added.STORED
         outcome.present += added is Added.KNOWN
     return outcome
@@ -110,7 +110,7 @@ def newer_envelopes(
     """
     changed = 0
     for id, objects in _by_recording(vault):
-        _restore_transcript(vault, engine, id, objects, now=now)
+        _restore_given(vault, engine, id, objects, now=now)
         newest = max((int(n.rpartition(".")[2]) for n in objects if n.startswith("envelope.")),
                      default=1)  # fmt: skip
         with transaction(engine) as connection:
@@ -141,25 +141,29 @@ def newer_envelopes(
     return changed
 
 
-def _restore_transcript(
+def _restore_given(
     vault: Vault, engine: Engine, id: UUID, objects: dict[str, Stored], *, now: datetime
 ) -> None:
-    """The newest transcript in the store, where the recording has none as new.
+    """The newest of what senders gave with a call, where the row has none as new.
 
     What does not open is passed over, and left for the sweep to judge.
     """
-    numbers = [n for kind, _, n in (name.rpartition(".") for name in objects)
-               if kind == transcripts.NAME and n.isdigit()]  # fmt: skip
-    with transaction(engine) as connection:
-        row = catalogue.get(connection, id) if numbers else None
-    if row is None:
-        return
-    newest = objects[f"{transcripts.NAME}.{max(numbers, key=int)}"]
-    try:
-        _, header_bytes = read_envelope(vault, newest)
-        transcripts.restore(vault, engine, row, newest, header_bytes=header_bytes, now=now)
-    except (KeyDestroyed, KeyMissing, SealBroken, ObjectMissing, NotFound, ValueError):
-        return
+    for name in (transcripts.NAME, *companions.MEDIA_TYPES):
+        numbers = [n for kind, _, n in (each.rpartition(".") for each in objects)
+                   if kind == name and n.isdigit()]  # fmt: skip
+        with transaction(engine) as connection:
+            row = catalogue.get(connection, id) if numbers else None
+        if row is None:
+            continue
+        newest = objects[f"{name}.{max(numbers, key=int)}"]
+        try:
+            _, header_bytes = read_envelope(vault, newest)
+            if name == transcripts.NAME:
+                transcripts.restore(vault, engine, row, newest, header_bytes=header_bytes, now=now)
+            else:
+                companions.restore(vault, engine, row, newest, header_bytes=header_bytes)
+        except (KeyDestroyed, KeyMissing, SealBroken, ObjectMissing, NotFound, ValueError):
+            continue
 
 
 def _by_recording(vault: Vault) -> Iterator[tuple[UUID, dict[str, Stored]]]:

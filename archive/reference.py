@@ -133,6 +133,7 @@ def retention() -> str:
         ("Keys", periods.KEYS),
         ("Files of the home", periods.FILES),
         ("A backup", periods.BACKUPS),
+        ("An export to another installation", periods.EXPORTS),
         ("Metrics", periods.METRICS),
         ("Cookies", periods.COOKIES),
     ):
@@ -188,6 +189,9 @@ def rights() -> str:
         "and facets of theirs alone. Nobody changes their own rights; who gets other rights has to "
         "log in again. A machine token has scopes, lines, purposes and a source of its own, and "
         "never `admin` or `audit`. Every refusal is an entry of the audit log.",
+        "",
+        "People of groups in `ARCHIVE_BREAK_GLASS` (none by default) also hold `break-glass`: one "
+        "recording beyond their rights in an emergency, never one that is restricted or over.",
         "",
         "## Doors",
         "",

@@ -7,13 +7,12 @@ Knows nothing of who asks or why.
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection, Engine
 
-from archive import catalogue, seal, transcriptions
+from archive import catalogue, companions, transcriptions
 from archive.db import transaction
 from archive.errors import NotFound
 from archive.formats import transcript
@@ -21,7 +20,7 @@ from archive.formats.transcript import cut
 from archive.model import Cue, Descriptor, Kind, Recording, Rendition, StoredRendition
 from archive.storage import Stored
 from archive.transcriptions import Due
-from archive.vault import Description, Vault, recording_stem
+from archive.vault import Description, Vault
 
 __all__ = ["NAME", "cut", "keep", "keep_made", "read", "restore", "said"]
 
@@ -57,7 +56,7 @@ def keep(
         if old is not None and vault.read_all(current, old) == raw:
             return None
         version = old.version + 1 if old else 1
-        made = _write(vault, current, raw, kind, version=version)
+        made = companions.write(vault, current, raw, name=NAME, media_type=kind, version=version)
         _name(connection, vault, current, made, cues, now=now)
     if old is not None:
         vault.store.delete([old.object_key])
@@ -91,7 +90,8 @@ def keep_made(
             transcriptions.end(connection, due)
             return False
         version = old.version + 1 if old else 1
-        made = _write(vault, current, raw, transcript.VTT, version=version)
+        kind = transcript.VTT
+        made = companions.write(vault, current, raw, name=NAME, media_type=kind, version=version)
         _name(connection, vault, current, made, transcript.parse(raw)[1], now=now)
         transcriptions.end(connection, due, made=version)
     if old is not None:
@@ -117,36 +117,6 @@ def _name(
         catalogue.change(
             connection, current.id, description=sealed, index_due=True, index_next_at=now
         )
-
-
-def _write(
-    vault: Vault, recording: Recording, raw: bytes, kind: str, *, version: int
-) -> StoredRendition:
-    written = vault.write(
-        key=vault.data_key(recording),
-        envelope=seal.Envelope(
-            id=recording.id,
-            cohort=recording.cohort,
-            rendition=NAME,
-            version=version,
-            seq=recording.envelope_seq,
-            wrapped_key=recording.wrapped_key,
-            descriptor=None,
-        ),
-        object_key=f"{recording_stem(recording)}{NAME}.{version}",
-        content=io.BytesIO(raw),
-    )
-    return StoredRendition(
-        recording_id=recording.id,
-        name=NAME,
-        version=version,
-        object_key=written.stored.key,
-        object_version=written.stored.version,
-        object_bytes=written.stored.bytes,
-        header_bytes=written.header_bytes,
-        bytes=written.plain_bytes,
-        media_type=kind,
-    )
 
 
 def restore(

@@ -5,7 +5,8 @@ the command itself, waits until the worker is idle, reads every original back by
 and compares descriptions with the manifest's oracle where that has `trust: high`. Differences
 that are understood are listed, with the reason, in tests/corpus_explained.json. Afterwards some
 emails go in by HTTP, SMTP and IMAP (tests/ways.py); before it, damaged files are read
-(tests/mutations.py). An argument chooses one of them: life, ways, damage.
+(tests/mutations.py), and every sample of SIPREC metadata. An argument chooses one of them: life,
+ways, damage, siprec.
 """
 
 from __future__ import annotations
@@ -31,12 +32,13 @@ from archive.config import Config
 from archive.db import migrate, transaction
 from archive.embedded import Parts
 from archive.model import CallDescription, MailDescription, Query, Recording, State
+from archive.sources import siprec
 from archive.vault import Description
 from tests import mutations, ways
 
 EXPLAINED = Path(__file__).with_name("corpus_explained.json")
 DURATION_TOLERANCE = 0.03
-PARTS = ("life", "ways", "damage")
+PARTS = ("life", "ways", "damage", "siprec")
 
 
 def main() -> int:
@@ -52,7 +54,9 @@ def main() -> int:
     findings = mutations.run(corpus) if "damage" in chosen else []
     for finding in findings:
         print(f"  {finding}")
-    if chosen == {"damage"}:
+    if "siprec" in chosen:
+        findings += _siprec(corpus)
+    if chosen <= {"damage", "siprec"}:
         return 1 if findings else 0
     with tempfile.TemporaryDirectory(prefix="archive-corpus-") as folder:
         home = Path(folder) / "home"
@@ -65,6 +69,31 @@ def main() -> int:
             if "ways" in chosen:
                 failed |= _ways(corpus, environment, Path(folder) / "ways")
             return failed
+
+
+def _siprec(corpus: Path) -> list[str]:
+    """Every sample of SIPREC metadata among the corpus's metadata, read and counted."""
+    findings, told = [], Counter[str]()
+    for path in sorted(path for path in (corpus / "metadata").rglob("*") if path.is_file()):
+        raw = path.read_bytes()
+        if not siprec.looks_like(raw[:65536]):
+            continue
+        told["read"] += 1
+        try:
+            found = siprec.fields(raw)
+        except siprec.SiprecError as error:
+            findings.append(f"{path.relative_to(corpus)}: expected {error}")
+            continue
+        told.update(name for name in found if name in ("caller", "callee", "call_id"))
+        told["start"] += "occurred_at" in found
+    print(f"siprec: {told['read']} samples, {len(findings)} of them not read")
+    print(
+        f"  caller {told['caller']}, callee {told['callee']}, call id {told['call_id']}, "
+        f"start {told['start']}"
+    )
+    for finding in findings:
+        print(f"  {finding}")
+    return findings
 
 
 def _ways(corpus: Path, environment: dict[str, str], folder: Path) -> int:

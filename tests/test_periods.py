@@ -19,6 +19,7 @@ from archive.backups import dumping
 from archive.db import transaction
 from archive.erasure import housekeeping
 from archive.keyring.recovery import PrivateKey
+from archive.oidc import begun
 from archive.verbs.opening import OPENING_LIFE
 from tests.clock import Clock
 from tests.test_backup import back_up, folder, private
@@ -124,11 +125,11 @@ def test_every_cookie_has_a_period(app: Flask, people: People) -> None:
     people.create("toinen", "dpo", PASSWORD)
     id = next(person.id for person in people.people() if person.name == "toinen")
     remember(visitor.post(f"/admin/people/{id}/disable"))
-    assert given == names(periods.COOKIES)
+    # That of a log-in at the provider: tests/test_identity_provider.py, where there is one.
+    assert given | {"login"} == names(periods.COOKIES)
     code = "".join(path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py"))
-    assert (
-        len(re.findall(r"\.set_cookie\(", code)) == 2
-    )  # session and language; the third is Flask's
+    # Session, language, and the log-in that was begun; the fourth is Flask's.
+    assert len(re.findall(r"\.set_cookie\(", code)) == 3
 
 
 def test_the_periods_that_are_written_down_are_those_of_the_code() -> None:
@@ -137,6 +138,7 @@ def test_the_periods_that_are_written_down_are_those_of_the_code() -> None:
     assert said["session"] == f"{auth.IDLE.seconds // 60} minutes unused, {hours:g} hours at most"
     assert said["archive"] == f"{hours:g} hours"
     assert said["login_attempt"] == f"{attempts.ATTEMPT_WINDOW.seconds // 60} minutes"
+    assert said["login"] == f"{begun.LIFE.seconds // 60} minutes"
     assert said["one_time_login"] == f"{auth.ONE_TIME_LIFE.seconds // 60} minutes"
     minutes = OPENING_LIFE.seconds // 60
     assert said["opening"] == f"{minutes} minutes after the last use, and a day"

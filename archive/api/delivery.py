@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +25,7 @@ from archive.formats import outlook, transcript
 from archive.formats.multipart import MultipartError, MultipartReader, Part, boundary_of
 from archive.model import Scope
 from archive.places import Places
+from archive.sources import attached
 
 METADATA_BYTES = 1024 * 1024
 OVERHEAD_BYTES = 2 * 1024 * 1024  # a multipart body may be this much larger than its recording
@@ -40,7 +40,10 @@ def add_routes(api: Blueprint) -> None:
 
 
 def post_call() -> Response:
-    """A call: multipart/form-data, part `metadata` (JSON), then `audio`, then any `transcript`."""
+    """A call: multipart/form-data, part `metadata` (JSON), then `audio`.
+
+    Part `siprec` may stand before or after the sound, `transcript` after it.
+    """
     return _delivered(_receive_call)
 
 
@@ -114,31 +117,45 @@ def _receive_call(archive: Archive, body: Body) -> Receipt:
     if part is None or part.name != "metadata":
         raise WrongPartOrder(errors=[FieldError("metadata", "the first part, JSON")])
     metadata = _metadata(part.read(METADATA_BYTES + 1) + part.read(METADATA_BYTES + 1))
-    audio = reader.next_part()
+    audio, wrong, given = reader.next_part(), None, b""
+    if audio is not None and audio.name == attached.SIPREC:
+        given = _small(audio)
+        metadata, wrong = attached.filled(metadata, given)
+        audio = reader.next_part()
     if audio is None or audio.name != "audio":
         raise BadFields(errors=[FieldError("audio", "the second part, the recording itself")])
     if audio.file_name:
         metadata.setdefault("file_name", audio.file_name)
     if audio.media_type:
         metadata.setdefault("media_type", audio.media_type)
-    made = archive.receive_call(g.actor, metadata, audio)
-    said = reader.next_part()
-    if said is None or said.name != "transcript":
-        return made
-    return _with_transcript(archive, made, said)
-
-
-def _with_transcript(archive: Archive, made: Receipt, part: Part) -> Receipt:
-    """The receipt; of a transcript that is none with a warning, for the call is kept already."""
-    raw = b""
-    while len(raw) <= transcript.MOST_BYTES and (block := part.read(256 * 1024)):
-        raw += block
     try:
-        archive.give_transcript(g.actor, made.id, raw)
+        made = archive.receive_call(g.actor, metadata, audio)
     except BadFields as error:
-        told = tuple((wrong.field, wrong.expected) for wrong in error.errors)
-        return replace(made, warnings=(*made.warnings, *told))
+        raise BadFields(errors=[*error.errors, *([wrong] if wrong else [])]) from None
+    if given:
+        made = attached.attach(
+            archive, g.actor, made, attached.SIPREC, given, metadata, merged=True
+        )  # fmt: skip
+    return _with_the_rest(archive, reader, made, metadata)
+
+
+def _with_the_rest(
+    archive: Archive, reader: MultipartReader, made: Receipt, metadata: dict[str, Any]
+) -> Receipt:
+    """The receipt; of what follows the sound and is not understood, with a warning."""
+    left = set(attached.MOST_BYTES)
+    while (part := reader.next_part()) is not None and part.name in left:
+        left.remove(part.name)
+        made = attached.attach(archive, g.actor, made, part.name, _small(part), metadata)
     return made
+
+
+def _small(part: Part) -> bytes:
+    """A part that is held in memory; one byte more than it may have tells that it is too large."""
+    raw, most = b"", attached.MOST_BYTES[part.name]
+    while len(raw) <= most and (block := part.read(256 * 1024)):
+        raw += block
+    return raw
 
 
 def _metadata(raw: bytes) -> dict[str, Any]:

@@ -153,6 +153,12 @@ def _post_call() -> dict[str, Any]:
         "properties": {
             "metadata": {"$ref": "#/components/schemas/CallMetadata"},
             "audio": {"type": "string", "contentMediaType": "application/octet-stream"},
+            "siprec": {
+                "type": "string",
+                "contentMediaType": "application/rs-metadata+xml",
+                "description": "SIPREC metadata (RFC 7865), before the sound or after it: "
+                "counts where `metadata` lack something",
+            },
             "transcript": {
                 "type": "string",
                 "description": "WebVTT, or JSON with start, end (s), text and speaker of each line",

@@ -128,14 +128,14 @@ def _run(
     step: Callable[[str], None],
 ) -> Made:
     now = means.now()
-    _remove_unfinished(folder)
+    remove_unfinished(folder)
     target = folder / CATALOGUE / f"{now:%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}"
     make_private(target)
     # The dump first, then the objects, then the keys: whatever a row of the dump names was
     # written before the row was, so it is in what is copied afterwards, unless erased meanwhile.
     dumping.dump(means.config.database_url, target / DUMP)
     step("dumped")
-    outcome = _mirror(means, folder / OBJECTS, progress)
+    outcome = mirror(means, folder / OBJECTS, progress)
     step("mirrored")
     backups.write_root_copy(means.keys.root)
     _make_coming_keys(means.keys, retention.rules(means.config.retention).periods(), now)
@@ -203,7 +203,7 @@ def owner(folder: Path) -> str:
 # -- objects ---------------------------------------------------------------------------
 
 
-def _mirror(means: Means, folder: Path, progress: Callable[[int], None]) -> Outcome:
+def mirror(means: Means, folder: Path, progress: Callable[[int], None]) -> Outcome:
     """Copies what is not there yet, deletes what was erased."""
     outcome = Outcome()
     present: set[str] = set()
@@ -356,7 +356,8 @@ def _roll_off(folder: Path, *, now: datetime) -> None:
             remove_tree(one.folder)
 
 
-def _remove_unfinished(folder: Path) -> None:
+def remove_unfinished(folder: Path) -> None:
+    """Removes what runs that were killed had only begun: dumps without a manifest, parts."""
     for path in (folder / CATALOGUE).iterdir():
         if not (path / MANIFEST).exists():
             remove_tree(path)

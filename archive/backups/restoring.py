@@ -70,10 +70,30 @@ def restore(
 
     NotEmpty, BackupUnusable, KeyBackupUnusable, RecoveryKeyUnusable before anything is changed.
     """
-    work = _Restore(archive, folder.absolute(), progress)
-    chosen = _chosen(work.folder, dump)
-    newest = keybackup.newest(work.folder / backup.KEYS)
-    contents = newest.open(private)
+    folder = folder.absolute()
+    chosen = _chosen(folder, dump)
+    contents = keybackup.newest(folder / backup.KEYS).open(private)
+    return bring_back(
+        archive, folder, private, chosen=chosen, contents=contents, sample=sample, progress=progress
+    )
+
+
+def bring_back(
+    archive: Archive,
+    folder: Path,
+    private: PrivateKey,
+    *,
+    chosen: backup.Made,
+    contents: Contents,
+    sample: int | None,
+    progress: Progress,
+    verb: str = "restore",
+) -> Outcome:
+    """The steps of a restore, of a dump and keys that were chosen. `verb`: what the log says.
+
+    NotEmpty before anything is changed.
+    """
+    work = _Restore(archive, folder, progress, verb)
     work.begin(chosen)
     work.keys(contents, private)
     work.objects()
@@ -119,7 +139,10 @@ def _chosen(folder: Path, dump: Path | None) -> backup.Made:
 
 
 class _Restore:
-    def __init__(self, archive: Archive, folder: Path, progress: Progress) -> None:
+    def __init__(
+        self, archive: Archive, folder: Path, progress: Progress, verb: str = "restore"
+    ) -> None:
+        self._verb = verb
         self.folder = folder
         self.outcome = Outcome()
         self._archive = archive
@@ -161,13 +184,16 @@ class _Restore:
     def finish(self, chosen: backup.Made) -> None:
         archive = self._archive
         backups = KeyBackups(archive.keys, now=archive.now, keep_days=archive.config.backup_days)
-        backups.adopt(self.folder / backup.KEYS)
+        if self._verb == "restore":
+            backups.adopt(self.folder / backup.KEYS)
+        else:
+            backups.note_export(Path(keybackup.newest(self.folder / backup.KEYS).where))
         with transaction(archive.engine) as connection:
             self.outcome.recordings = connection.execute(
                 text("select count(*) from recording")
             ).scalar_one()
             detail = {"backup": chosen.folder.name, "recordings": self.outcome.recordings}
-            audit.append(connection, at=archive.now(), actor=SYSTEM, verb="restore", detail=detail)
+            audit.append(connection, at=archive.now(), actor=SYSTEM, verb=self._verb, detail=detail)
         Anchors(archive.vault, archive.engine, now=archive.now).restart()
         self._marker.unlink()
         sync_folder(self._marker.parent)

@@ -27,6 +27,8 @@ WORDS: dict[str, dict[str, str]] = {
         "case-due": "Reklamaation määräpäivä oli {day}.",
         "erasure-asked": "Tallenteen poistamista heti on pyydetty. Poisto tehdään, kun toinen "
         "henkilö vahvistaa sen tallenteen sivulla.",
+        "break-glass": "Joku avasi tallenteen hätätilanteessa oikeuksiensa ohi. Käy läpi, oliko se "
+        "perusteltua.",
         "case-closed": "Reklamaatio on suljettu. Sen säilyttämät tallenteet säilyvät {until} asti.",
         "facts": "reklamaatio {case}, säilytysvelvoite {hold}, tallenne {recording}",
         "none": "–",
@@ -48,6 +50,8 @@ WORDS: dict[str, dict[str, str]] = {
         "case-due": "A complaint case was due on {day}.",
         "erasure-asked": "Somebody asked for erasing a recording at once. It is erased when "
         "another person confirms it on the recording's page.",
+        "break-glass": "Somebody opened a recording beyond their rights in an emergency. Review "
+        "whether it was justified.",
         "case-closed": "A complaint case was closed. What it held is kept until {until}.",
         "facts": "case {case}, hold {hold}, recording {recording}",
         "none": "–",

@@ -80,6 +80,21 @@ def user_sessions(assembly: Assembly, name: str, end: bool) -> None:
         click.echo(f"Ended: {assembly.people.end_sessions(id, by=SYSTEM)}")
 
 
+@user.command(name="part-from-provider")
+@click.argument("name")
+@with_archive
+def user_part_from_provider(assembly: Assembly, name: str) -> None:
+    """Make a user of the identity provider one of the archive alone; their sessions end.
+
+    They then come in by `archive user link` and a password. Of a disabled one: who comes from the
+    provider again is a new user.
+    """
+    found = [p.id for p in assembly.people.people() if p.name == name and p.by_provider]
+    if not found:
+        raise click.BadParameter("there is no such user of the provider", param_hint="NAME")
+    assembly.people.part_from_provider(found[0])
+
+
 @user.command(name="link")
 @click.argument("name")
 @with_archive

@@ -28,6 +28,7 @@ _STATEMENTS = (
     # Of a contact that was not found: its note is unreadable since the night of that day.
     "delete from verification where recording_id is null and cohort <= cast(:now as date) - 1",
     "delete from quality_sample where at <= :counts",
+    "delete from emergency where reviewed_at <= :counts",
     "delete from alert where ended_at <= :counts",
     "delete from mail_folder where read_at <= :counts",
     "delete from machine_token where coalesce(revoked_at, expires_at) <= :tokens",

@@ -51,6 +51,19 @@ def parse(raw: bytes) -> tuple[str, tuple[Cue, ...]]:
     return kind, tuple(sorted((c for c in cues if c.text), key=lambda c: (c.start_s, c.end_s)))
 
 
+def is_json(raw: bytes) -> bool:
+    """Whether bytes are JSON in the form of a transcript: a list, or an object with segments."""
+    start = raw.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    if len(raw) > MOST_BYTES or start not in (b"[", b"{"):
+        return False
+    try:
+        found = json.loads(raw)
+    except (ValueError, RecursionError):
+        return False
+    lines = found.get("segments") if isinstance(found, dict) else found
+    return isinstance(lines, list) and all(isinstance(line, dict) for line in lines)
+
+
 def cut(cues: Iterable[Cue], masked: Sequence[tuple[float, float]]) -> tuple[Cue, ...]:
     """Without every line that reaches into a silenced stretch (seconds): rather too much."""
     return tuple(cue for cue in cues if not any(_within(cue, *stretch) for stretch in masked))

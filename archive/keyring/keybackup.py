@@ -64,6 +64,7 @@ class Written:
     made_at: datetime
     until: datetime
     names: tuple[str, ...]
+    export: bool = False  # sealed to another installation's recovery key
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +206,37 @@ class KeyBackups:
         if not _holds(entry.path, contents, root, public):
             raise KeyBackupUnusable(path=entry.path, reason="it does not read back")
         return entry
+
+    def write_export(self, folder: Path, public: PublicKey) -> Written:
+        """The keys sealed to another installation's recovery key, in the place of any before.
+
+        For a caller that holds `alone`. It is listed and ends like a key backup, and its folder is
+        no destination of those.
+        """
+        self.keys.ensure("installation/signing")
+        for before in folder.glob("keys-*.sealed"):
+            overwrite_and_unlink(before)
+        contents, root, until = self._contents(), self.keys.root, self._now() + self._keep
+        header = self._header("keys", public, root.id, contents, until=until)
+        name = f"keys-{header.made_at:%Y%m%dT%H%M%SZ}-{str(header.id)[:8]}.sealed"
+        entry = Written(folder / name, header.id, header.made_at, until, header.names, export=True)
+        register = self._read()  # first, as of a key backup
+        self._write_register(replace(register, backups=(*register.backups, entry)))
+        _put(entry.path, sealed(header, contents, to=public, root=root))
+        if not _holds(entry.path, contents, root, public):
+            raise KeyBackupUnusable(path=entry.path, reason="it does not read back")
+        return entry
+
+    def note_export(self, path: Path) -> None:
+        """Lists the keys of an export that was imported here, so that they end with their days."""
+        with self.alone():
+            header, register = KeyBackup.read(path).header, self._read()
+            if header.until is None or any(entry.path == path for entry in register.backups):
+                return
+            entry = Written(
+                path, header.id, header.made_at, header.until, header.names, export=True
+            )
+            self._write_register(replace(register, backups=(*register.backups, entry)))
 
     def _prepare(self, folder: Path, *, known: bool) -> None:
         if folder.is_relative_to(self.keys.path):
@@ -365,6 +397,7 @@ class _Register:
                     "made_at": entry.made_at.isoformat(),
                     "until": entry.until.isoformat(),
                     "names": list(entry.names),
+                    **({"export": True} if entry.export else {}),
                 }
                 for entry in self.backups
             ],
@@ -383,6 +416,7 @@ class _Register:
                     datetime.fromisoformat(entry["made_at"]),
                     datetime.fromisoformat(entry["until"]),
                     tuple(entry["names"]),
+                    bool(entry.get("export")),
                 )
                 for entry in fields["backups"]
             ),

@@ -25,6 +25,7 @@ def report(backups: KeyBackups, *, days: int, now: datetime) -> dict[str, Any]:
     except RecoveryKeyMissing:
         recovery = None
     standing = [_one(each) for each in backups.standing()]
+    own = [each for each in standing if not each["export"]]
     unfinished = rotation.is_unfinished(backups.keys.path)
     overdue = any(each["overdue"] for each in standing)
     alarms = rootwatch.standing(backups.keys, days=days, now=now)
@@ -38,7 +39,7 @@ def report(backups: KeyBackups, *, days: int, now: datetime) -> dict[str, Any]:
         "keys": len(backups.keys.everything()),
         "destinations": [str(path) for path in backups.destinations()],
         "backups": standing,
-        "good": bool(recovery and standing and not unfinished and not overdue and not alarms),
+        "good": bool(recovery and own and not unfinished and not overdue and not alarms),
     }
 
 
@@ -51,6 +52,7 @@ def _one(standing: Standing) -> dict[str, Any]:
         "overdue": standing.overdue,
         "keys": len(standing.written.names),
         "still_opens": list(standing.still_opens),
+        "export": standing.written.export,
     }
 
 
@@ -68,7 +70,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"recovery key {found['recovery_key']}"
     else:
         yield "NO RECOVERY KEY. Run: archive keys recovery-key FILE"
-    if not found["backups"]:
+    if all(one["export"] for one in found["backups"]):
         yield "NO KEY BACKUP. Run: archive keys backup DEST"
     for one in found["backups"]:
         yield from _words(one)
@@ -76,7 +78,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
 
 def _words(one: dict[str, Any]) -> Iterator[str]:
     state = "" if one["reachable"] else " (not reachable from here)"
-    yield f"{one['path']}{state}"
+    yield f"{one['path']}{state}{', an export' if one['export'] else ''}"
     yield f"    made {one['made_at'][:16]}, {one['keys']} keys, until {one['until'][:10]}"
     if one["overdue"]:
         yield "    OVERDUE: destroy it by hand, its days are over and it cannot be reached"

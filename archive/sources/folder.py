@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -22,8 +21,9 @@ from archive.archive import Archive, Receipt
 from archive.errors import ArchiveError
 from archive.formats import mail, vcon_read
 from archive.model import Actor, Kind
-from archive.sources import cdr, cdr_files, pbx_names, vcons
+from archive.sources import attached, cdr, cdr_files, pbx_names, sidecars, vcons
 from archive.sources.cdr_files import CdrFiles
+from archive.sources.sidecars import NotARecordingError as NotARecordingError
 
 HEAD_BYTES = 64 * 1024
 OUTLOOK_BYTES = 64 * 1024 * 1024  # a .msg larger than this is dated by its file
@@ -76,6 +76,7 @@ _RAW_CODECS = {
     ".al": "pcm_alaw", ".sln": "pcm_s16le", ".g722": "g722", ".gsm": "gsm",
 }  # fmt: skip
 _MAIL_EXTENSIONS = frozenset({".eml", ".emlx", ".mbox", ".msg", ".mht"})
+_EXTENSIONS = _AUDIO_EXTENSIONS | _MAIL_EXTENSIONS
 _AUDIO_MAGIC = (
     (0, b"RIFF"), (0, b"RF64"), (0, b"RIFX"), (0, b"ID3"), (0, b"OggS"), (0, b"fLaC"),
     (0, b"#!AMR"), (0, b".snd"), (0, b"FORM"), (0, b"caff"), (4, b"ftyp"), (0, b"\x1aE\xdf\xa3"),
@@ -90,13 +91,6 @@ _NEXT_MESSAGE = re.compile(
     rb"\n(?=From \S+ +" + _CTIME + rb"[^\r\n]{0,30}\r?\n)"
     rb"|\r?\n\r?\n(?=From [^\r\n]{1,200}\d{4}[^\r\n]{0,20}\r?\n[A-Za-z-]+:)"
 )
-# Beside `call.wav`, the one that counts first: the fields of the interface in JSON, or what
-# FreeSWITCH writes of the leg (`a_`: with prefix-a-leg).
-_BESIDE = (
-    "{name}.json", "{stem}.json", "{name}.xml", "{stem}.xml", "{stem}.cdr.xml", "a_{stem}.cdr.xml",
-    "{stem}.cdr.json", "a_{stem}.cdr.json",
-)  # fmt: skip
-_TELLS = re.compile(r"(?:a_)?(?P<stem>.+?)(?:\.cdr)?\.(?:json|xml)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +129,7 @@ class Item:
     metadata: dict[str, Any]
     content: bytes | None  # None: the whole file, streamed
     beside: frozenset[str] = frozenset()  # names of the fields that a sidecar told
+    attached: Mapping[str, bytes] = field(default_factory=dict)  # kept with it, by name
 
 
 def files(paths: Iterable[Path]) -> list[Path]:
@@ -142,7 +137,7 @@ def files(paths: Iterable[Path]) -> list[Path]:
     found: set[Path] = set()
     for path in paths:
         found |= {p for p in path.rglob("*") if p.is_file()} if path.is_dir() else {path}
-    return sorted(path for path in found if not _is_sidecar(path, found))
+    return sorted(path for path in found if not sidecars.is_sidecar(path, found, _EXTENSIONS))
 
 
 def ingest(
@@ -183,6 +178,7 @@ def _ingest(
                 receipt = deliver(archive, actor, item)
                 summary.new += receipt.created
                 summary.known += not receipt.created
+                summary.left += [(str(path), told) for told in not_kept(receipt)]
         except ArchiveError as error:
             if error.status >= 500:
                 raise
@@ -215,10 +211,6 @@ def _take_vcon(
     summary.left += [(str(path), what) for what in taken.left]
 
 
-class NotARecordingError(Exception):
-    """The file is neither audio nor an email."""
-
-
 def items(
     path: Path, options: Options, *, now: datetime, parser: mail.MailParser | None = None
 ) -> Iterator[Item]:
@@ -244,6 +236,8 @@ def kind_of(path: Path, head: bytes) -> Kind:
     extension = path.suffix.lower()
     if any(head[at : at + len(magic)] == magic for at, magic in _AUDIO_MAGIC):
         return Kind.CALL
+    if reason := sidecars.orphan(path.name, head):
+        raise NotARecordingError(reason)
     if extension in _AUDIO_EXTENSIONS:
         return Kind.CALL
     if extension in _MAIL_EXTENSIONS or not head or mail.is_outlook(head):
@@ -269,55 +263,11 @@ def _is_text(head: bytes) -> bool:
     return control <= len(sample) // 50 and high <= len(sample) // 2
 
 
-def _is_sidecar(path: Path, among: set[Path]) -> bool:
-    found = _TELLS.fullmatch(path.name)
-    if found is None:
-        return False
-    if path.with_suffix("") in among:  # call.wav.json
-        return True
-    stems = {path.stem, found["stem"]}
-    every = (path.with_name(s + ext) for s in stems for ext in _AUDIO_EXTENSIONS | _MAIL_EXTENSIONS)
-    return any(each in among for each in every)
-
-
-def sidecars(path: Path) -> list[Path]:
-    """The files beside a file that tell of it, the one that counts first."""
-    beside = (path.with_name(n.format(name=path.name, stem=path.stem)) for n in _BESIDE)
-    return [each for each in dict.fromkeys(beside) if each != path and each.is_file()]
-
-
-def has_sidecar(path: Path) -> bool:
-    """Whether there is one."""
-    return bool(sidecars(path))
-
-
-def sidecar(path: Path) -> dict[str, Any]:
-    """The metadata beside a file, `call.wav.json`, `call.json` or a CDR; {} where there is none."""
-    for beside in sidecars(path):
-        fits = beside.stat().st_size <= cdr.MOST_BYTES
-        if fits and (found := _told(beside, beside.read_bytes())):
-            return found
-    return {}
-
-
-def _told(beside: Path, raw: bytes) -> dict[str, Any]:
-    """The fields of the interface in a sidecar."""
-    try:
-        if beside.suffix.lower() == ".xml" or cdr.is_cdr(raw[:HEAD_BYTES]):
-            return dict(cdr.freeswitch(raw).fields)
-        found = json.loads(raw)
-    except cdr.NotACdrError as reason:
-        raise NotARecordingError(f"its sidecar {beside.name} is no CDR ({reason})") from None
-    except (ValueError, RecursionError):
-        raise NotARecordingError(f"its sidecar {beside.name} is not JSON") from None
-    return found if isinstance(found, dict) else {}
-
-
 # -- calls -----------------------------------------------------------------------------
 
 
 def _call(path: Path, options: Options) -> Item:
-    beside = sidecar(path)
+    beside = sidecars.read(path)
     occurred = options.received_at or _modified(path)
     metadata: dict[str, Any] = {
         "source": options.source,
@@ -332,10 +282,10 @@ def _call(path: Path, options: Options) -> Item:
     named = pbx_names.told(path.name)
     if options.received_at is not None:
         named.pop("occurred_at", None)
-    metadata |= named | beside
+    metadata = beside.over(metadata | named)
     if "source_ref" not in metadata:
         metadata["source_ref"] = f"file:{path.name}:{_sha256(path)}"
-    return Item(path, Kind.CALL, metadata, None, frozenset(beside))
+    return Item(path, Kind.CALL, metadata, None, frozenset(beside.fields), beside.attached)
 
 
 def _modified(path: Path) -> datetime:
@@ -363,7 +313,7 @@ def _mbox(path: Path, options: Options) -> Iterator[Item]:
 
 
 def _mail(path: Path, head: bytes, options: Options, *, content: bytes | None) -> Item:
-    beside = sidecar(path) if content is None else {}
+    beside = sidecars.read(path).fields if content is None else {}
     at = options.received_at or _mail_time(path, head)
     metadata = {
         "source": options.source,
@@ -443,11 +393,23 @@ def _parsed(raw: bytes) -> datetime | None:
 
 
 def deliver(archive: Archive, actor: Actor, item: Item) -> Receipt:
-    """Delivers one recording of a file; what `Archive.receive_call` and `receive_email` raise."""
+    """Delivers one recording of a file; what `Archive.receive_call` and `receive_email` raise.
+
+    With what lies beside it; what of that is not understood is a warning in the receipt.
+    """
     if item.content is not None:
         return _receive(archive, actor, item, io.BytesIO(item.content))
     with item.path.open("rb") as file:
-        return _receive(archive, actor, item, file)
+        made = _receive(archive, actor, item, file)
+    for name, raw in item.attached.items():
+        made = attached.attach(archive, actor, made, name, raw, item.metadata, merged=True)
+    return made
+
+
+def not_kept(receipt: Receipt) -> list[str]:
+    """What came with a recording and is none of what it was taken for."""
+    told = dict(receipt.warnings)
+    return [f"{name}: expected {told[name]}" for name in attached.MOST_BYTES if name in told]
 
 
 def _receive(archive: Archive, actor: Actor, item: Item, content: Any) -> Receipt:

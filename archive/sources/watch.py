@@ -21,7 +21,7 @@ from archive.archive import Archive, Receipt
 from archive.errors import ArchiveError, BadFields, BadSetting, SourceMismatch, TooLarge
 from archive.formats.mail import MailParser
 from archive.model import Kind
-from archive.sources import actors, cdr, cdr_files, folder
+from archive.sources import actors, cdr, cdr_files, folder, sidecars
 from archive.sources.cdr_files import CdrFiles
 
 POLL_S = 2.0
@@ -81,7 +81,7 @@ class _Look:
     def at(cls, path: Path) -> _Look | None:
         try:
             found = path.stat()
-            beside = [each.stat().st_mtime_ns for each in folder.sidecars(path)]
+            beside = [each.stat().st_mtime_ns for each in sidecars.beside(path)]
         except OSError:
             return None
         return cls(found.st_size, (found.st_mtime_ns, *beside))
@@ -160,7 +160,7 @@ class Watcher:
         wait = self._watching.settle_s
         if not look.size or (_is_metadata(path) and not cdr_files.is_cdr(path)):
             wait = max(wait, EMPTY_S)
-        if self._watching.sidecar_s and not folder.has_sidecar(path) and _is_call(path):
+        if self._watching.sidecar_s and not sidecars.has_metadata(path) and _is_call(path):
             wait = max(wait, self._watching.sidecar_s)
         return look if now - since >= wait else None
 
@@ -179,6 +179,10 @@ class Watcher:
             return
         except OSError:
             return  # gone or not readable now; looked at again
+        left = [told for receipt in receipts for told in folder.not_kept(receipt)]
+        if left:
+            log.warning("%d files beside a recording were not understood", len(left))
+            summary.left += [(str(path), told) for told in left]
         summary.new += sum(receipt.created for receipt in receipts)
         summary.known += sum(not receipt.created for receipt in receipts)
         if _Look.at(path) != look:
@@ -237,7 +241,7 @@ class Watcher:
 
     def _away(self, path: Path, to: Path | None) -> None:
         """Deletes the file and its sidecar, or moves them under `to` with their folders."""
-        for one in (*folder.sidecars(path), path):  # the recording last: it stands for both
+        for one in (*sidecars.beside(path), path):  # the recording last: it stands for both
             if to is None:
                 one.unlink(missing_ok=True)
                 continue
@@ -254,7 +258,7 @@ def _is_candidate(path: Path) -> bool:
 
 def _is_metadata(path: Path) -> bool:
     """Whether the file tells of a recording that is not there (else it would not be listed)."""
-    return path.suffix.lower() in {".json", ".xml"}
+    return path.suffix.lower() in sidecars.SUFFIXES
 
 
 def _is_call(path: Path) -> bool:

@@ -14,6 +14,7 @@ from archive import (
     alerts,
     audit,
     catalogue,
+    companions,
     intake,
     permissions,
     reviews,
@@ -140,6 +141,19 @@ class Receiving(Common):
                     reviews.add(connection, id, "card-number", now=self.now())
                 self._note_change(connection, actor, "transcript", id, {"transcript": None})
         return self._views(actor, [recording])[0]
+
+    def attach(self, actor: Actor, id: UUID, name: str, content: bytes) -> None:
+        """Keeps what came with a call as given, by its source, as a rendition of that name.
+
+        NotFound where the recording is no call of the actor's source; nothing is kept then.
+        """
+        permissions.require(actor, Scope.INGEST)
+        recording = self._visible(actor, id)
+        if actor.source is not None and recording.source != actor.source:
+            raise NotFound()
+        if companions.keep(self.vault, self.engine, recording, name, content):
+            with transaction(self.engine) as connection:
+                self._note_change(connection, actor, "attach", id, {name: None})
 
     def settle_metadata(self, recording: Recording) -> None:
         """Adds what came before a recording that has just been described."""

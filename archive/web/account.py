@@ -28,6 +28,7 @@ def overview() -> str:
         codes_left=left,
         sessions=people.sessions_of(own, this=g.actor.session),
         agreed=people.agreed(own),
+        by_provider=g.session.by_provider,
     )
 
 
@@ -137,11 +138,7 @@ def agree() -> Response:
 def prove() -> Response | tuple[str, int, dict[str, str]]:
     """Password or code once more; then what was sent before is sent to where it was to go."""
     to = gate.local_path(request.form.get("proof_to"))
-    given = [
-        (name, value)
-        for name, value in request.form.items(multi=True)
-        if name not in {"csrf", "proof", "proof_to"}
-    ]
+    given = gate.sent_fields()
     try:
         gate.people().prove(g.actor, request.form.get("proof", ""), request.remote_addr or "")
     except BadCredentials:

@@ -41,6 +41,7 @@ LEADS_TO = {  # what comes before all else, if it lacks
 }
 BEFORE_ALL = frozenset({
     "static", "login.log_out", "login.language", "login.password", "login.choose_password",
+    "provider.begin", "provider.back",
     "login.form", "login.log_in", "login.once", "login.code", "login.give_code",
     "account.commitment", "account.agree", "account.factor", "account.begin_factor",
     "account.confirm_factor", "healthz", "readyz", "metrics",
@@ -166,13 +167,31 @@ def _to_prove(endpoint: str) -> AnyResponse | None:
     door = doors.DOORS.get(endpoint)
     if door is None or not door.grave or g.session is None or people().is_proved(g.session):
         return None
-    given = [(name, value) for name, value in request.form.items(multi=True) if name != "csrf"]
-    return prove_page(local_path(request.path), given, None)
+    return prove_page(local_path(request.path), sent_fields(), None)
+
+
+def sent_fields() -> list[tuple[str, str]]:
+    """The fields of the form that are not about who sends it."""
+    return [
+        (name, value)
+        for name, value in request.form.items(multi=True)
+        if name not in {"csrf", "proof", "proof_to"}
+    ]
 
 
 def prove_page(to: str, given: list[tuple[str, str]], problem: str | None) -> AnyResponse:
-    """Asks for password or code, and carries what was sent; see `account.prove`."""
-    page = render_template("prove.html", to=to, given=given, problem=problem)
+    """Asks for password, code or the provider's word, and carries what was sent.
+
+    See `account.prove` and `provider.prove`.
+    """
+    page = render_template(
+        "prove.html",
+        to=to,
+        given=given,
+        problem=problem,
+        at_provider=g.session.by_provider and current_app.extensions["provider"] is not None,
+        has_factor=g.session.has_factor,
+    )
     return Response(page, status=403)
 
 
@@ -200,7 +219,17 @@ def local_path(wanted: str | None) -> str:
 
 def cookie_name() -> str:
     """The session's cookie; bound to this host and TLS where there is TLS."""
-    return "__Host-archive" if _secure() else "archive"
+    return "__Host-archive" if is_secure() else "archive"
+
+
+def welcome(token: str, wanted: str) -> AnyResponse:
+    """The new session's cookie, and on to the page that was asked for."""
+    # Whoever was logged in with this browser before is so no longer.
+    if g.session_token:
+        people().logout(g.session_token)
+    response = redirect(wanted, 303)
+    give_cookie(response, token)
+    return response
 
 
 def give_cookie(response: AnyResponse, token: str) -> None:
@@ -210,7 +239,7 @@ def give_cookie(response: AnyResponse, token: str) -> None:
         token,
         max_age=int(LONGEST.total_seconds()),
         path="/",
-        secure=_secure(),
+        secure=is_secure(),
         httponly=True,
         samesite="Lax",
     )
@@ -218,10 +247,13 @@ def give_cookie(response: AnyResponse, token: str) -> None:
 
 def take_cookie(response: AnyResponse) -> None:
     """Takes the session back from the browser."""
-    response.delete_cookie(cookie_name(), path="/", secure=_secure(), httponly=True, samesite="Lax")
+    response.delete_cookie(
+        cookie_name(), path="/", secure=is_secure(), httponly=True, samesite="Lax"
+    )
 
 
-def _secure() -> bool:
+def is_secure() -> bool:
+    """Whether the service stands behind TLS."""
     return bool(current_app.extensions["archive"].config.secure_cookies)
 
 
@@ -246,7 +278,7 @@ def _protect(response: Response) -> Response:
     headers["Cross-Origin-Opener-Policy"] = "same-origin"
     headers["Cross-Origin-Resource-Policy"] = "same-origin"
     headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=(), payment=()"
-    if _secure():
+    if is_secure():
         headers["Strict-Transport-Security"] = "max-age=31536000"
     if request.endpoint != "static":
         headers["Cache-Control"] = "no-store"

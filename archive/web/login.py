@@ -20,7 +20,7 @@ from archive import permissions
 from archive.auth import LACKS_CODE
 from archive.errors import BadCredentials, BadFields, TooManyAttempts
 from archive.model import Actor, Scope
-from archive.web import gate
+from archive.web import gate, provider
 
 pages = Blueprint("login", __name__)
 LANGUAGES = ("fi", "en")
@@ -52,7 +52,7 @@ def log_in() -> Response | tuple[str, int] | tuple[str, int, dict[str, str]]:
         wait_s = int(str(error.facts["wait_s"]))
         page = render_template("login.html", next=wanted, problem="wait", wait_s=wait_s, name=name)
         return page, 429, {"Retry-After": str(wait_s)}
-    return _welcome(token, wanted)
+    return gate.welcome(token, wanted)
 
 
 @pages.get("/once/<token>")
@@ -62,18 +62,9 @@ def once(token: str) -> Response | tuple[str, int]:
     if request.method != "GET" or "prefetch" in request.headers.get("Sec-Purpose", ""):
         abort(405)
     try:
-        return _welcome(gate.people().use_one_time(token), "/")
+        return gate.welcome(gate.people().use_one_time(token), "/")
     except BadCredentials:
         return render_template("login.html", next="/", problem="once"), 401
-
-
-def _welcome(token: str, wanted: str) -> Response:
-    # Whoever was logged in with this browser before is so no longer.
-    if g.session_token:
-        gate.people().logout(g.session_token)
-    response = redirect(wanted, 303)
-    gate.give_cookie(response, token)
-    return response
 
 
 @pages.get("/login/code")
@@ -106,9 +97,11 @@ def give_code() -> Response | tuple[str, int] | tuple[str, int, dict[str, str]]:
 
 @pages.post("/logout")
 def log_out() -> Response:
-    """Ends the session and all that was kept for it."""
+    """Ends the session and all that was kept for it; the provider's too, where it offers that."""
+    there = provider.log_out_there()
     gate.people().logout(g.session_token)
-    response = redirect(url_for("login.form"), 303)
+    g.actor = g.session = None
+    response = provider.onward(there) if there else redirect(url_for("login.form"), 303)
     gate.take_cookie(response)
     return response
 

@@ -25,6 +25,7 @@ from archive.web import (
     auditing,
     cases,
     desk,
+    emergency,
     evidence,
     expiry,
     gate,
@@ -33,6 +34,7 @@ from archive.web import (
     notices,
     outcomes,
     proof,
+    provider,
     quality,
     recording,
     reviews,
@@ -48,6 +50,7 @@ from archive.web import (
 
 BLUEPRINTS = (
     login.pages,
+    provider.pages,
     verify.pages,
     outcomes.pages,
     timeline.pages,
@@ -62,6 +65,7 @@ BLUEPRINTS = (
     notices.pages,
     expiry.pages,
     auditing.pages,
+    emergency.pages,
     proof.pages,
     admin.pages,
     accounts.pages,
@@ -123,10 +127,12 @@ def _everywhere() -> dict[str, object]:
         "menu": _menu() if actor is not None else (),
         "tells": actor is not None and desk.works_with_holds(),
         "unseen": _unseen(),
+        "emergencies": _emergencies(),
         "asset": asset,
         "here": gate.local_path(request.full_path.rstrip("?")),
         "words": words,
         "style_nonce": gate.style_nonce,
+        "offers_provider": current_app.extensions["provider"] is not None,
     }
 
 
@@ -136,6 +142,16 @@ def _unseen() -> int:
         return 0
     try:
         return desk.archive_().unseen_notices(g.actor)
+    except ArchiveError:
+        return 0
+
+
+def _emergencies() -> int:
+    """How many emergency accesses wait for the person's review; where that fails, none."""
+    if g.get("actor") is None:
+        return 0
+    try:
+        return emergency.waiting()
     except ArchiveError:
         return 0
 
@@ -153,6 +169,7 @@ def _menu() -> tuple[tuple[str, str], ...]:
         ("expiry.calendar", Scope.EXPIRY in scopes),
         ("auditing.log", Scope.AUDIT in scopes),
         ("admin.overview", Scope.ADMIN in scopes),
+        ("emergency.form", Scope.BREAK_GLASS in scopes),
     )
     return tuple((name, url_for(name)) for name, has in entries if has)
 

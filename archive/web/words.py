@@ -15,6 +15,7 @@ PURPOSES = {
     "quality": _("Developing the service"),
     "access-request": _("Answering an access request"),
     "authority": _("Request of an authority"),
+    "emergency": _("Emergency, beyond one's rights"),
 }
 GROUPS = {
     "customer-service": _("Customer service"),
@@ -23,6 +24,11 @@ GROUPS = {
     "quality-lead": _("Quality of service"),
     "auditor": _("Audit"),
     "admin": _("Administration"),
+}
+EMERGENCIES = {
+    "justified": _("It was justified"),
+    "not-needed": _("Another way would have done"),
+    "misuse": _("It was misuse"),
 }
 SCOPES = {
     "ingest": _("Deliver recordings"),
@@ -37,6 +43,7 @@ SCOPES = {
     "quality": _("Develop the service"),
     "audit": _("Read the audit log"),
     "admin": _("Administer"),
+    "break-glass": _("Open one recording in an emergency"),
 }
 REASONS = {
     "customer": _("customer number"),
@@ -145,6 +152,7 @@ VERBS = {
     "browse": _("Browsed"),
     "correct": _("Corrected"),
     "supplement": _("Added metadata"),
+    "attach": _("Kept what came with a call"),
     "settle-review": _("Settled what was to be looked at"),
     "describe-again": _("Had a recording read again"),
     "erase": _("Erased early"),
@@ -163,6 +171,9 @@ VERBS = {
     "refuse-log-in": _("A failed log-in"),
     "refused": _("Refused for want of a right"),
     "begin-second-factor": _("Took a second factor into use"),
+    "break-glass": _("Opened beyond their rights, in an emergency"),
+    "review-break-glass": _("Reviewed an emergency access"),
+    "part-from-provider": _("Parted a user from the identity provider"),
     "remove-second-factor": _("Removed a second factor"),
     "renew-recovery-codes": _("Made new recovery codes"),
     "accept-commitment": _("Accepted the confidentiality commitment"),

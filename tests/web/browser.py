@@ -68,9 +68,9 @@ class Window:
 
 
 @contextmanager
-def serving(app: Flask) -> Iterator[str]:
-    """The application on a port of its own; its address."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
+def serving(app: Flask, *, port: int = 0) -> Iterator[str]:
+    """The application on a port of its own, or this one; its address."""
+    server = make_server("127.0.0.1", port, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

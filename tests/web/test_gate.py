@@ -20,7 +20,7 @@ from tests.web.visitor import PASSWORD, Visitor
 PUBLIC = {
     "static", "healthz", "readyz", "metrics",
     "login.form", "login.log_in", "login.once", "login.language",
-    "login.code", "login.give_code",
+    "login.code", "login.give_code", "provider.begin", "provider.back",
     "api.openapi",
 }  # fmt: skip
 READING_METHODS = {"GET", "HEAD", "OPTIONS"}
