@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from archive import api, catalogue, web
+from archive import api, catalogue, transcriptions, web
 from archive.alarms import Alarm
 from archive.api import reading, shape
 from archive.archive import Archive
@@ -150,6 +150,10 @@ def _add_health(app: Flask, archive: Archive) -> None:
     alarms = Gauge("archive_alarm", "1: it rings", ["name"], registry=registry)
     root_age = Gauge("archive_root_age_days", "Age of the root key", registry=registry)
     waiting = Gauge("archive_waiting", "Recordings waiting, by step", ["step"], registry=registry)
+    heard = Gauge(
+        "archive_transcriptions", "Calls for the transcriber, by state", ["state"],
+        registry=registry,
+    )  # fmt: skip
     months = Gauge("archive_index_months", "Index months held open", registry=registry)
     memory = Gauge("archive_index_memory_bytes", "Memory of open index months", registry=registry)
 
@@ -193,6 +197,9 @@ def _add_health(app: Flask, archive: Archive) -> None:
             with transaction(archive.engine) as connection:
                 for step, n in catalogue.queue_lengths(connection).items():
                     waiting.labels(step).set(n)
+                if archive.config.transcriber:
+                    for state, n in transcriptions.counts(connection).items():
+                        heard.labels(state).set(n)
         except CatalogueUnavailable:
             pass
         alarms.clear()

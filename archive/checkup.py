@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from sqlalchemy import Engine, text
 
-from archive import alertchannels, alerts, catalogue, surroundings
+from archive import alertchannels, alerts, catalogue, surroundings, transcribing, transcriptions
 from archive.archive import SYSTEM
 from archive.assembly import Assembly, utc_now
 from archive.backups import backup, destinations
@@ -20,7 +20,7 @@ from archive.config import Config
 from archive.db import SERVICE_ROLE, is_ready, reading, transaction
 from archive.erasure.expiry import database_now, last_finished
 from archive.errors import ArchiveError
-from archive.formats import pdf
+from archive.formats import pdf, transcriber
 from archive.hosts import is_this_machine
 from archive.keyring import keyreport, rootwatch
 from archive.keyring.keybackup import KeyBackups
@@ -48,6 +48,7 @@ def look(assembly: Assembly) -> list[Finding]:
     if not any(f.bad for f in findings):
         findings += [database_role(assembly.engine), *_work(assembly), *_mails(assembly)]
         findings += [*_alerts(assembly), *_object_lock(assembly), *_papers()]
+        findings += _transcriber(assembly)
         findings += identity_provider(assembly.config)
     findings += transport(assembly.config)
     return [*findings, *_keys(assembly), *_backups(assembly), *_machine(assembly)]
@@ -266,6 +267,30 @@ def _backups(assembly: Assembly) -> Iterator[Finding]:
             yield Finding("BAD", "the daily backup is overdue", "See the worker's log.")
         else:
             yield Finding("ok", f"last backup {newest.made_at:%Y-%m-%d %H:%M} UTC")
+
+
+def _transcriber(assembly: Assembly) -> Iterator[Finding]:
+    by = transcribing.chosen(assembly.config)
+    if by is None:
+        return
+    try:
+        transcriber.require(by)
+    except ArchiveError as error:
+        yield Finding("BAD", error.message, "The worker does not start until it is right.")
+        return
+    with reading(assembly.engine) as connection:
+        counts = transcriptions.counts(connection)
+    yield Finding(
+        "ok",
+        f"transcriber {by.name}: {counts['done']} calls heard, {counts['due']} to hear, "
+        f"{counts['failed']} failed",
+    )
+    if by.name in {each.name for each in transcriber.BUILT_IN}:
+        yield Finding(
+            "note",
+            f"{by.name} has not been verified with a model by its makers here",
+            "Read some transcripts beside their calls before you rely on them.",
+        )
 
 
 def _machine(assembly: Assembly) -> Iterator[Finding]:

@@ -139,6 +139,21 @@ class Config:
         900, "wall-clock limit of decoding one call, seconds", _positive
     )
     mail_seconds: int = setting(20, "wall-clock limit of parsing one email, seconds", _positive)
+    transcriber: str = setting(
+        "",
+        "which transcriber writes down what is said in calls: an entry point of "
+        "`archive.transcribers`, or faster-whisper; empty: none does",
+        _text,
+    )
+    transcriber_model: Path | None = setting(
+        None, "folder of the transcriber's local model; nothing is ever downloaded", Path
+    )
+    transcriber_seconds: int = setting(
+        3600, "wall-clock limit of transcribing one call, seconds", _positive
+    )
+    transcriber_memory_mb: int = setting(
+        8192, "address space of the transcriber's process, MiB", _positive
+    )
     key_cache_s: int = setting(
         5, "how long an unwrapped key may stay in memory, seconds, at most 60", _not_negative
     )

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from archive import catalogue, reviews, seal, transcripts
+from archive import catalogue, reviews, seal, transcriptions, transcripts
 from archive.archive import Archive
 from archive.db import transaction
 from archive.errors import ObjectMissing, SealBroken
@@ -184,6 +184,8 @@ class Describer:
                     index_due=True,
                     index_next_at=self._archive.now(),
                 )
+                if self._archive.config.transcriber:
+                    transcriptions.note_due(connection, id=recording.id, now=self._archive.now())
         gone = renditions if current is None else [r for r in replaced if r is not None]
         kept = {r.object_key for r in renditions} if current is not None else set()
         self._vault.store.delete(

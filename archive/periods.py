@@ -53,6 +53,8 @@ TABLES = (
     Kept("rendition", "playback, waveform, transcript, message of a .msg: where they lie", YEAR,
          "with its recording",
          plain="name object_key object_version media_type"),
+    Kept("transcription", "which calls the installation's own transcriber heard, and which wait",
+         YEAR, "with its recording", plain="state error_code"),
     Kept("call_leg", "which recordings belong to one call", YEAR, "with its recording",
          {"call": "the source's id of the call, as a keyed digest"}),
     Kept("review", "why somebody should look at a recording: words like undecodable", YEAR,
@@ -265,6 +267,8 @@ METRICS = (
          "in memory"),
     Kept("archive_index_memory_bytes", "the memory they take", "until the process ends",
          "in memory"),
+    Kept("archive_transcriptions", "how many calls the transcriber heard and has to hear, by state",
+         "until the process ends", "in memory"),
     Kept("archive_waiting", "how many recordings wait, by step", "until the process ends",
          "in memory"),
 )  # fmt: skip

@@ -12,20 +12,24 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine
 
-from archive import catalogue, companions
+from archive import catalogue, companions, transcriptions
 from archive.db import transaction
 from archive.errors import NotFound
 from archive.formats import transcript
+from archive.formats.transcript import cut
 from archive.model import Cue, Descriptor, Kind, Recording, Rendition, StoredRendition
 from archive.storage import Stored
+from archive.transcriptions import Due
 from archive.vault import Description, Vault
+
+__all__ = ["NAME", "cut", "keep", "keep_made", "read", "restore", "said"]
 
 NAME = Rendition.TRANSCRIPT.value
 
 
 def said(descriptor: Descriptor, description: Description | None) -> tuple[Cue, ...]:
     """The lines of a call that anybody may be shown: none of a silenced stretch."""
-    return transcript.cut(description.transcript, descriptor.masked) if description else ()
+    return cut(description.transcript, descriptor.masked) if description else ()
 
 
 def read(vault: Vault, recording: Recording, part: StoredRendition | None) -> tuple[Cue, ...]:
@@ -57,6 +61,42 @@ def keep(
     if old is not None:
         vault.store.delete([old.object_key])
     return cues
+
+
+def keep_made(
+    vault: Vault,
+    engine: Engine,
+    recording: Recording,
+    cues: tuple[Cue, ...],
+    *,
+    due: Due,
+    now: datetime,
+) -> bool:
+    """Keeps the lines that the installation's own transcriber heard; whether it did.
+
+    Not where a transcript came with the call, or where the call was described anew meanwhile:
+    then it is due again. Where nothing was said none is kept, but one in place of an older one.
+    """
+    raw = transcript.write(transcript.VTT, cues[: transcript.MOST_CUES])
+    with transaction(engine) as connection:
+        current = catalogue.get(connection, recording.id, lock=True)
+        part = catalogue.get_rendition(connection, recording.id, Rendition.PLAYBACK.value)
+        if current is None or current.erasing or part is None:
+            raise NotFound()
+        if part.version != due.playback_version or transcriptions.is_given(connection, current.id):
+            return False
+        old = catalogue.get_rendition(connection, current.id, NAME)
+        if not cues and old is None:
+            transcriptions.end(connection, due)
+            return False
+        version = old.version + 1 if old else 1
+        kind = transcript.VTT
+        made = companions.write(vault, current, raw, name=NAME, media_type=kind, version=version)
+        _name(connection, vault, current, made, transcript.parse(raw)[1], now=now)
+        transcriptions.end(connection, due, made=version)
+    if old is not None:
+        vault.store.delete([old.object_key])
+    return True
 
 
 def _name(

@@ -17,7 +17,18 @@ from datetime import time as day_time
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from archive import alertchannels, alerts, audit, catalogue, mending, openings, retention, reviews
+from archive import (
+    alertchannels,
+    alerts,
+    audit,
+    catalogue,
+    mending,
+    openings,
+    retention,
+    reviews,
+    transcribing,
+    transcriptions,
+)
 from archive.alarms import Alarm, Alarms
 from archive.anchors import Anchors
 from archive.archive import SYSTEM, Archive
@@ -43,6 +54,7 @@ from archive.errors import (
     StoreUnavailable,
     SweepTooLarge,
 )
+from archive.formats import transcriber
 from archive.keyring.keybackup import KeyBackups
 from archive.keyring.rootwatch import RootWatch
 from archive.mending import Reconciler
@@ -51,6 +63,7 @@ from archive.search.engines import forget_other_engine
 
 WORKER_LOCK = 7_401  # pg advisory lock class; the second half is the worker's number
 INDEXER_LOCK = 7_401_004
+TRANSCRIBER_LOCK = 7_401_020
 GIVE_UP_AFTER = 5
 INDEX_BATCH = 250
 IDLE_S = 0.5
@@ -84,10 +97,14 @@ class Worker:
             now=archive.now,
         )
         # A wrong setting stops the start.
+        self._transcriber = transcribing.chosen(config)
+        if self._transcriber is not None:
+            transcriber.require(self._transcriber)
         self._channels = alertchannels.channels_of(config, now=archive.now)
         self._lookout = alerts.Lookout(
             archive.engine, Alarms(archive.keys.path), tuple(self._channels), now=archive.now
         )
+        self._calls_noted = False
         self._describers = describers
         self._stop = threading.Event()
         self._number = random.SystemRandom().randrange(1, 2**31)
@@ -110,6 +127,8 @@ class Worker:
         self._start("night", lambda: self._loop(self._night_once, idle_s=30.0))
         self._start("notices", lambda: self._loop(self._notices_once, idle_s=30.0))
         self._start("evidence", lambda: self._loop(self._evidence_once, idle_s=1.0))
+        if self._transcriber is not None:
+            self._start("transcribe", lambda: self._loop(self._transcribe_once, idle_s=5.0))
         self._start("alerts", lambda: self._loop(self._alerts_once, idle_s=60.0))
         self._start("root", lambda: self._loop(self._root_once, idle_s=60.0))
         if self._archive.config.backup_dir or self._archive.config.backup_url:
@@ -207,6 +226,29 @@ class Worker:
                 return index_batch(self._archive)
             finally:
                 guard.execute(text("select pg_advisory_unlock(:k)"), {"k": INDEXER_LOCK})
+                guard.commit()
+
+    # -- transcribe ------------------------------------------------------------------
+
+    def _transcribe_once(self) -> bool:
+        """Hears one call; whether there was any. One process at a time, of all workers."""
+        if self._transcriber is None:
+            return False
+        with self._archive.engine.connect() as guard:
+            got = guard.execute(
+                text("select pg_try_advisory_lock(:k)"), {"k": TRANSCRIBER_LOCK}
+            ).scalar()
+            guard.commit()
+            if not got:
+                return False
+            try:
+                if not self._calls_noted:  # those from before the transcriber was chosen
+                    with transaction(self._archive.engine) as connection:
+                        transcriptions.note_due(connection, now=self._archive.now())
+                    self._calls_noted = True
+                return transcribing.step(self._archive, self._transcriber)
+            finally:
+                guard.execute(text("select pg_advisory_unlock(:k)"), {"k": TRANSCRIBER_LOCK})
                 guard.commit()
 
     # -- the audit log and the night -------------------------------------------------
@@ -467,7 +509,8 @@ def until_idle(archive: Archive, *, most_s: float = 300) -> None:
             if recording is not None:
                 describe_claimed(archive, describer, recording)
                 continue
-            if not index_batch(archive):
+            by = transcribing.chosen(archive.config)
+            if not index_batch(archive) and not (by and transcribing.step(archive, by)):
                 return
     finally:
         describer.close()

@@ -167,6 +167,21 @@ def arguments(
     return [tool.path, *options, *ffmpeg.get_args(ffmpeg.merge_outputs(wave, opus))]
 
 
+def channel_arguments(tool: Tool, channel: int, *, rate_hz: int) -> list[str]:
+    """The argument list that makes 16-bit mono PCM on standard output of one channel of a
+    playback rendition on standard input."""
+    given = {
+        "protocol_whitelist": "pipe", "format_whitelist": "ogg", "f": "ogg",
+        "codec_whitelist": "opus,libopus", "threads": 1,
+    }  # fmt: skip
+    sound = ffmpeg.input("pipe:0", **given)["a:0"].filter(
+        "channelmap", map=channel, channel_layout="mono"
+    )
+    output = ffmpeg.output(sound, "pipe:1", f="s16le", ar=rate_hz, bitexact=None)
+    options = ["-hide_banner", "-nostdin", "-nostats", "-loglevel", "quiet"]
+    return [tool.path, *options, "-filter_complex_threads", "1", *ffmpeg.get_args(output)]
+
+
 def report(said: str, *, streamed: bool = False) -> Report:
     """The facts in what ffmpeg printed, and a stable code for what went wrong.
 

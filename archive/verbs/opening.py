@@ -18,6 +18,7 @@ from archive import (
     openings,
     pairing,
     permissions,
+    transcriptions,
     transcripts,
 )
 from archive.answers import MailView, Opened, View
@@ -190,6 +191,13 @@ class Opening(Common):
         description = view.description or Description()
         html = mail.safe_html(description.html) if description.html else None
         return MailView(view=view, text=description.text, html=html)
+
+    def hearing(self, view: View) -> str | None:
+        """How far the installation's own transcriber is with a call that the actor sees: "due",
+        "failed", "done"; None where there is none, or the call came with its transcript."""
+        with reading(self.engine) as connection:
+            state = transcriptions.state(connection, view.id)
+        return state if state == "done" or self.config.transcriber else None
 
     def transcript(
         self, actor: Actor, id: UUID, *, purpose: str | None, case: str | None = None

@@ -65,7 +65,8 @@ class Pane:
     silenced: tuple[str, ...]  # stretches that nobody hears, as "1:05–1:20"
     opened: bool
     text: str | None
-    transcribed: bool  # whether a transcript came with the call
+    transcribed: bool  # whether there is a transcript of the call
+    hearing: str | None  # how far the archive's own transcriber is: "due", "failed", "done"
     said: tuple[Cue, ...]  # what it says, once its reader stated the purpose for this task
     formatted: bool
     problem: str | None
@@ -155,6 +156,7 @@ def build(
         opened=opened,
         text=text,
         transcribed=transcribed,
+        hearing=desk.archive_().hearing(view) if media == "player" else None,
         said=said,
         formatted=formatted,
         problem=problem,
