@@ -26,7 +26,7 @@ def test_a_ratio_is_that_of_the_95th_percentiles() -> None:
 
 
 def test_both_sides_find_the_same_and_every_figure_comes_out() -> None:
-    found = finding.result(300, "whoosh", lambda words: None, True)
+    found = finding.result(300, "whoosh", lambda words: None, True, asked=8)
     assert [each.kind for each in found.questions] == list(KINDS)
     assert set(GOALS) < set(KINDS)
     assert found.worst == max(each.ratio for each in found.questions if each.kind in GOALS)

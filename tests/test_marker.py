@@ -90,9 +90,9 @@ class Mouth:
                     method, path, body=body, headers=self._ingest | headers, retries=False
                 )
                 break
-            except urllib3.exceptions.ProtocolError:
-                # A process whose parent was killed may still have taken the connection; a sender
-                # comes again.
+            except (urllib3.exceptions.ProtocolError, urllib3.exceptions.NewConnectionError):
+                # A process whose parent was killed may still have taken the connection, or the
+                # next one is not there yet: a sender comes again.
                 if not patience:
                     raise
                 time.sleep(0.5)

@@ -437,7 +437,12 @@ class Result:
 
 @lru_cache(maxsize=4)
 def result(
-    contacts_: int, engine: str, say: Callable[[str], None], yardsticks: bool = False
+    contacts_: int,
+    engine: str,
+    say: Callable[[str], None],
+    yardsticks: bool = False,
+    *,
+    asked: int = ASKED,
 ) -> Result:
     """One run; the second time what it gave. `yardsticks`: tantivy, and our index unsealed."""
     with bed(contacts_, engine, say=say, yardsticks=yardsticks) as on:
@@ -445,7 +450,7 @@ def result(
         return Result(
             engine=engine,
             contacts=contacts_,
-            questions=tuple(measure(on, kind) for kind in KINDS),
+            questions=tuple(measure(on, kind, asked=asked) for kind in KINDS),
             own_per_s=contacts_ / on.own_seconds,
             writing_per_s=contacts_ / max(on.own_seconds - on.analysis_seconds, 1e-9),
             analysis_per_s=contacts_ / on.analysis_seconds,
