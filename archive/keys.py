@@ -86,6 +86,13 @@ def reference_digest(key: bytes, source: str, source_ref: str) -> bytes:
     return hmac.digest(key, seal.context("reference", source, source_ref), hashlib.sha256)
 
 
+def keyed_digest(key: bytes, *parts: str) -> bytes:
+    """HMAC-SHA-256 (32 bytes) of parts that are known again and never read; each by its length."""
+    encoded = (part.encode("utf-8", "surrogatepass") for part in parts)
+    message = b"".join(len(part).to_bytes(4, "big") + part for part in encoded)
+    return hmac.digest(key, message, hashlib.sha256)
+
+
 # -- the directory ---------------------------------------------------------------------
 
 

@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, text
 
-from archive.accounts import attempts, tokens
+from archive.accounts import attempts
 from archive.accounts.names import digest
 from archive.accounts.passwords import NO_PASSWORD
-from archive.auth import ONE_TIME_LIFE, People
+from archive.auth import ONE_TIME_LIFE, People, machines
 from archive.errors import BadCredentials, BadFields, NameTaken, NotFound, TooManyAttempts
 from archive.model import Purpose, Scope
 from tests.clock import Clock
@@ -243,7 +243,7 @@ def test_a_revoked_token_is_over_at_once_here_and_within_seconds_elsewhere(
     assert elsewhere.actor_of_token(token) is not None
     people.revoke_token(people.tokens()[0].id)
     assert people.actor_of_token(token) is None
-    clock.advance(tokens.TOKEN_CACHE)
+    clock.advance(machines.TOKEN_CACHE)
     assert elsewhere.actor_of_token(token) is None
 
 

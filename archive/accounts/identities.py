@@ -6,8 +6,6 @@ who was disabled stays out for good.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +15,7 @@ from sqlalchemy import Connection, text
 
 from archive.accounts import names
 from archive.accounts.passwords import NO_PASSWORD
+from archive.keys import keyed_digest
 
 UNSUITABLE = re.compile(r"[^\w.@+ -]")
 LONGEST_NAME = 56  # a number may follow
@@ -34,11 +33,7 @@ class Arrival:
 
 def digest(key: bytes, issuer: str, subject: str) -> bytes:
     """What a person of the provider's is known by."""
-    message = b"".join(
-        len(part).to_bytes(4, "big") + part
-        for part in (b"identity", issuer.encode(), subject.encode("utf-8", "surrogatepass"))
-    )
-    return hmac.new(key, message, hashlib.sha256).digest()
+    return keyed_digest(key, "identity", issuer, subject)
 
 
 def arrive(

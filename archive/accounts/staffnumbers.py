@@ -6,8 +6,6 @@ takes them away, a person gives their own. Knows no recordings.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from sqlalchemy import Connection, Engine, text
 
 from archive.db import reading
 from archive.errors import BadFields, FieldError
+from archive.keys import keyed_digest
 
 KINDS = ("phone", "email", "customer")
 MOST = 20  # of one person
@@ -119,8 +118,4 @@ def take(connection: Connection, person: UUID, id: UUID) -> str | None:
 
 
 def _digest(key: bytes, identifier: Identifier) -> bytes:
-    message = b"".join(
-        len(part).to_bytes(4, "big") + part
-        for part in (b"staff-number", *(each.encode() for each in identifier))
-    )
-    return hmac.new(key, message, hashlib.sha256).digest()
+    return keyed_digest(key, "staff-number", *identifier)

@@ -7,14 +7,9 @@ where, only digests under an installation key.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
-from uuid import UUID
-
-from archive.accounts.tokens import Token
-from archive.archive import SYSTEM
 from archive.auth.entering import ONE_TIME_LIFE, Entering
 from archive.auth.factors import Factors
+from archive.auth.machines import Machines
 from archive.auth.register import Person, Register
 from archive.auth.sessions import (
     IDLE,
@@ -25,7 +20,6 @@ from archive.auth.sessions import (
     OpenSession,
     Session,
 )
-from archive.model import Actor, Purpose
 
 __all__ = [
     "IDLE",
@@ -41,44 +35,10 @@ __all__ = [
 ]
 
 
-class People(Register, Entering, Factors):
+class People(Register, Entering, Factors, Machines):
     """The people and machines that may ask. Thread-safe; one a process.
 
     `pepper` gives the key under which names and addresses of attempts are digested, `group_days`
     how far back people of a group see. People of `factor_groups` must have a second factor, and
     everybody accepts the version `commitment` of the commitment first (None: there is none).
     """
-
-    def create_token(
-        self,
-        name: str,
-        *,
-        scopes: Iterable[str],
-        source: str | None = None,
-        lines: Iterable[str] | None = None,
-        purpose: Iterable[str] = (Purpose.VERIFICATION,),
-        expires_at: datetime | None = None,
-        by: Actor = SYSTEM,
-    ) -> str:
-        """A new machine token, told this once; see `Tokens.create`."""
-        return self._tokens.create(
-            name,
-            scopes=scopes,
-            source=source,
-            lines=lines,
-            purpose=purpose,
-            expires_at=expires_at,
-            by=by,
-        )
-
-    def tokens(self) -> list[Token]:
-        """Every machine token, those that work first, then by name."""
-        return self._tokens.every()
-
-    def revoke_token(self, id: UUID, *, by: Actor = SYSTEM) -> None:
-        """Ends a token: within 5 s in every process. NotFound if there is none (left)."""
-        self._tokens.revoke(id, by=by)
-
-    def actor_of_token(self, token: str) -> Actor | None:
-        """Whose token it is; None if unknown, over or revoked."""
-        return self._tokens.actor(token)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,8 +13,7 @@ from archive import audit, permissions
 from archive.accounts.attempts import Attempts
 from archive.accounts.passwords import NO_PASSWORD, Passwords
 from archive.accounts.second import SecondFactors
-from archive.accounts.tokens import Tokens
-from archive.db import database_errors, transaction
+from archive.db import reading, transaction
 from archive.errors import BadSetting
 from archive.model import Actor, Scope
 
@@ -56,11 +54,11 @@ class Common:
         self._pepper = pepper
         self._passwords = Passwords()
         self._attempts = Attempts(engine, now=now, pepper=pepper)
-        self._tokens = Tokens(engine, now=now)
+        self._machines: dict[bytes, tuple[datetime, Actor]] = {}  # by token; until when
         self._swept_at: datetime | None = None
 
     def _stored_password(self, id: str) -> str:
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             stored: str | None = connection.execute(
                 text("select password_hash from person where id = :id"), {"id": UUID(id)}
             ).scalar()
@@ -87,11 +85,6 @@ class Common:
             companies=permissions.allowed_companies(row.group, row.companies),
             days_back=permissions.allowed_days(row.group, self._group_days),
         )
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with database_errors(self._engine), self._engine.connect() as connection:
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     def _note(self, connection: Connection, by: Actor, verb: str, detail: dict[str, Any]) -> None:
         audit.append(connection, at=self._now(), actor=by, verb=verb, detail=detail)

@@ -14,7 +14,7 @@ from archive.accounts.passwords import NO_PASSWORD
 from archive.archive import SYSTEM
 from archive.auth.base import SESSION_COLUMNS, STRANGER
 from archive.auth.sessions import PROOF_LIFE, Sessions
-from archive.db import transaction
+from archive.db import reading, transaction
 from archive.errors import (
     BadCredentials,
     BadFields,
@@ -38,7 +38,7 @@ class Entering(Sessions):
         TooManyAttempts past the limits, whether the name exists or not.
         """
         self._attempts.count(name, address)
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             row = connection.execute(
                 text(f"""select {SESSION_COLUMNS}, p.password_hash from person p
                     where lower(p.name) = lower(:name) and p.disabled_at is null"""),  # noqa: S608
@@ -151,7 +151,7 @@ class Entering(Sessions):
 
     def comes_by_provider(self, id: UUID) -> bool:
         """Whether the person logs in at the identity provider: has no password, gets no link."""
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             return identities.has(connection, id)
 
     def part_from_provider(self, id: UUID, *, by: Actor = SYSTEM) -> None:

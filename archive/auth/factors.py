@@ -10,7 +10,7 @@ from sqlalchemy import text
 from archive.accounts.names import digest
 from archive.archive import SYSTEM
 from archive.auth.sessions import LACKS_CODE, PROOF_LIFE, Session, Sessions
-from archive.db import transaction
+from archive.db import reading, transaction
 from archive.errors import BadCredentials, Forbidden, NotFound
 from archive.model import Actor
 
@@ -79,7 +79,7 @@ class Factors(Sessions):
 
     def waiting_factor(self, actor: Actor) -> bytes | None:
         """The secret that was begun and waits for its first code."""
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             return self._second.waiting(connection, UUID(actor.id))
 
     def confirm_factor(self, actor: Actor, code: str, address: str) -> list[str]:
@@ -95,7 +95,7 @@ class Factors(Sessions):
 
     def factor_of(self, id: UUID) -> tuple[bool, int]:
         """Whether the person has a second factor, and how many recovery codes are left."""
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             return self._second.has(connection, id), self._second.left(connection, id)
 
     def renew_recovery(self, actor: Actor) -> list[str]:

@@ -16,7 +16,7 @@ from archive.accounts.passwords import NO_PASSWORD
 from archive.archive import SYSTEM
 from archive.auth.base import Common
 from archive.casework import outgoing
-from archive.db import transaction
+from archive.db import reading, transaction
 from archive.errors import (
     BadFields,
     BadRequest,
@@ -91,7 +91,7 @@ class Register(Common):
 
     def anybody(self) -> bool:
         """Whether some user who is not disabled has a password, or comes by the provider."""
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             return bool(
                 connection.execute(
                     text("""select exists (select 1 from person p where disabled_at is null
@@ -102,7 +102,7 @@ class Register(Common):
 
     def people(self) -> list[Person]:
         """Every user, by name."""
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(
                 text("""select id, name, "group", lines, companies, created_at, disabled_at,
                         i.key is not null as by_provider
@@ -169,7 +169,7 @@ class Register(Common):
 
     def mailed_to(self, id: UUID) -> str | None:
         """The address of the person's notices."""
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             found: str | None = connection.execute(
                 text("select email from person where id = :id"), {"id": id}
             ).scalar()
@@ -202,7 +202,7 @@ class Register(Common):
 
     def agreed(self, id: UUID) -> tuple[str, datetime] | None:
         """Which version of the commitment the person accepted, and when."""
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             row = connection.execute(
                 text("select agreed_to, agreed_at from person where id = :id"), {"id": id}
             ).first()

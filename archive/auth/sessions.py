@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from archive.accounts.attempts import ATTEMPT_WINDOW
 from archive.accounts.names import digest
 from archive.auth.base import SESSION_COLUMNS, Common
-from archive.db import transaction
+from archive.db import reading, transaction
 from archive.errors import NotFound
 from archive.model import Actor
 
@@ -58,7 +58,7 @@ class Sessions(Common):
         """The session, its idle time begun anew; None if unknown, idle for 30 min, or 10 h old."""
         now = self._now()
         key = digest(token)
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             row = connection.execute(
                 text(f"""select {SESSION_COLUMNS}, s.csrf, s.language, s.seen_at, s.code_due,
                         s.proved_at, s.strong, p.agreed_to,
@@ -104,7 +104,7 @@ class Sessions(Common):
     def sessions_of(self, id: UUID, *, this: bytes = b"") -> list[OpenSession]:
         """The person's sessions that still work, the newest first; `this` is the asker's own."""
         now = self._now()
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(
                 text("""select id, created_at, seen_at, token_digest from session
                     where person_id = :id and seen_at > :idle and created_at > :oldest

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
-from archive import audit, permissions
+from archive import permissions
 from archive.accounts import names
+from archive.archive import SYSTEM
+from archive.auth.base import Common
 from archive.db import reading, transaction
 from archive.errors import BadFields, FieldError, NotFound
 from archive.model import Actor, Purpose, Scope
@@ -37,15 +39,10 @@ class Token:
     revoked_at: datetime | None
 
 
-class Tokens:
-    """The machine tokens of an installation. Thread-safe."""
+class Machines(Common):
+    """The machine tokens of an installation."""
 
-    def __init__(self, engine: Engine, *, now: Callable[[], datetime]) -> None:
-        self._engine = engine
-        self._now = now
-        self._known: dict[bytes, tuple[datetime, Actor]] = {}
-
-    def create(
+    def create_token(
         self,
         name: str,
         *,
@@ -54,7 +51,7 @@ class Tokens:
         lines: Iterable[str] | None = None,
         purpose: Iterable[str] = (Purpose.VERIFICATION,),
         expires_at: datetime | None = None,
-        by: Actor,
+        by: Actor = SYSTEM,
     ) -> str:
         """A new machine token, told this once, with the purposes it may open for.
 
@@ -84,13 +81,11 @@ class Tokens:
                         :until)"""),
                 row,
             )
-            audit.append(
-                connection, at=self._now(), actor=by, verb="create-token",
-                detail={"token": str(id), "scopes": row["scopes"]},
-            )  # fmt: skip
+            detail = {"token": str(id), "scopes": row["scopes"]}
+            self._note(connection, by, "create-token", detail)
         return token
 
-    def every(self) -> list[Token]:
+    def tokens(self) -> list[Token]:
         """Every machine token, those that work first, then by name."""
         with reading(self._engine) as connection:
             rows = connection.execute(
@@ -100,7 +95,7 @@ class Tokens:
             ).mappings()
             return [_token(row) for row in rows]
 
-    def revoke(self, id: UUID, *, by: Actor) -> None:
+    def revoke_token(self, id: UUID, *, by: Actor = SYSTEM) -> None:
         """Ends a token: within 5 s in every process. NotFound if there is none (left)."""
         with transaction(self._engine) as connection:
             changed = connection.execute(
@@ -110,19 +105,16 @@ class Tokens:
             ).rowcount
             if not changed:
                 raise NotFound()
-            audit.append(
-                connection, at=self._now(), actor=by, verb="revoke-token",
-                detail={"token": str(id)},
-            )  # fmt: skip
-        self._known.clear()
+            self._note(connection, by, "revoke-token", {"token": str(id)})
+        self._machines.clear()
 
-    def actor(self, token: str) -> Actor | None:
+    def actor_of_token(self, token: str) -> Actor | None:
         """Whose token it is; None if unknown, over or revoked.
 
         A known one is remembered for 5 s: a sender's every delivery asks.
         """
         now, key = self._now(), names.digest(token)
-        cached = self._known.get(key)
+        cached = self._machines.get(key)
         if cached is not None and cached[0] > now:
             return cached[1]
         with reading(self._engine) as connection:
@@ -133,12 +125,12 @@ class Tokens:
                 {"digest": key, "now": now},
             ).first()
         if row is None:
-            self._known.pop(key, None)
+            self._machines.pop(key, None)
             return None
-        if len(self._known) >= TOKENS_CACHED:
-            self._known.clear()
+        if len(self._machines) >= TOKENS_CACHED:
+            self._machines.clear()
         actor = _token_actor(row, key)
-        self._known[key] = (now + TOKEN_CACHE, actor)
+        self._machines[key] = (now + TOKEN_CACHE, actor)
         return actor
 
 
