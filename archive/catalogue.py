@@ -5,15 +5,16 @@ The transaction is an argument. Knows no keys: descriptors and descriptions pass
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Connection, RowMapping, text
+from sqlalchemy import Connection, Engine, RowMapping, text
 
+from archive.db import reading
 from archive.model import Direction, HeldKey, Kind, Recording, Rendition, State, StoredRendition
 
 _COLUMNS = """id, kind, state, source, line, direction, occurred_at, received_at, expires_at,
@@ -565,8 +566,20 @@ def known(connection: Connection, ids: Sequence[UUID]) -> tuple[set[UUID], set[U
     )
 
 
+def pages(engine: Engine, *, size: int = 200) -> Iterator[list[Recording]]:
+    """All recordings by id, a page at a time; each is read when it is asked for."""
+    after: UUID | None = None
+    while True:
+        with reading(engine) as connection:
+            rows = walk(connection, after=after, limit=size)
+        if not rows:
+            return
+        after = rows[-1].id
+        yield rows
+
+
 def walk(connection: Connection, *, after: UUID | None, limit: int) -> list[Recording]:
-    """All recordings by id, a page at a time."""
+    """Recordings by id, so many behind one of them."""
     rows = connection.execute(
         text(
             f"select {_COLUMNS} from recording "  # noqa: S608

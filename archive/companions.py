@@ -7,9 +7,10 @@ left alone by describing. Knows nothing of who asks or why, nor of what the byte
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import replace
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from archive import catalogue, seal
 from archive.db import transaction
@@ -20,11 +21,27 @@ from archive.vault import Vault, recording_stem
 
 MEDIA_TYPES = {Rendition.SIPREC.value: "application/rs-metadata+xml"}
 
+Put = Callable[[Connection, Recording, StoredRendition], None]
 
-def keep(vault: Vault, engine: Engine, recording: Recording, name: str, raw: bytes) -> bool:
+
+def _put(connection: Connection, current: Recording, made: StoredRendition) -> None:
+    catalogue.put_rendition(connection, made)
+
+
+def keep(
+    vault: Vault,
+    engine: Engine,
+    recording: Recording,
+    raw: bytes,
+    *,
+    name: str,
+    media_type: str,
+    put: Put = _put,
+) -> bool:
     """Keeps it in place of the one before; False where it is that one.
 
-    NotFound where the recording is no call or is being erased; nothing is kept then.
+    `put` writes the row, under the recording's lock. NotFound where the recording is no call or
+    is being erased; nothing is kept then.
     """
     with transaction(engine) as connection:
         # The row is locked while the small object is written, so that no two have one name. A
@@ -36,10 +53,10 @@ def keep(vault: Vault, engine: Engine, recording: Recording, name: str, raw: byt
         if old is not None and vault.read_all(current, old) == raw:
             return False
         made = write(
-            vault, current, raw, name=name, media_type=MEDIA_TYPES[name],
+            vault, current, raw, name=name, media_type=media_type,
             version=old.version + 1 if old else 1,
         )  # fmt: skip
-        catalogue.put_rendition(connection, made)
+        put(connection, current, made)
     if old is not None:
         vault.store.delete([old.object_key])
     return True
@@ -88,24 +105,42 @@ def restore(
 
     ObjectMissing, SealBroken; NotFound where the recording is being erased.
     """
+    made, _ = found(vault, recording, stored, header_bytes=header_bytes)
+    made = replace(made, media_type=MEDIA_TYPES[made.name])
+    put_if_newer(engine, recording, made)
+
+
+def found(
+    vault: Vault, recording: Recording, stored: Stored, *, header_bytes: int
+) -> tuple[StoredRendition, bytes]:
+    """The row of what lies in the store, of no media type yet, and what it says.
+
+    ObjectMissing, SealBroken.
+    """
     name, _, number = stored.key.rpartition(".")
-    name = name.rpartition(".")[2]
     made = StoredRendition(
         recording_id=recording.id,
-        name=name,
+        name=name.rpartition(".")[2],
         version=int(number),
         object_key=stored.key,
         object_version=stored.version,
         object_bytes=stored.bytes,
         header_bytes=header_bytes,
         bytes=0,
-        media_type=MEDIA_TYPES[name],
+        media_type="",
     )
-    length = len(vault.read_all(recording, made))
+    raw = vault.read_all(recording, made)
+    return replace(made, bytes=len(raw)), raw
+
+
+def put_if_newer(
+    engine: Engine, recording: Recording, made: StoredRendition, *, put: Put = _put
+) -> None:
+    """Writes the row, unless there is one as new. NotFound where the recording is being erased."""
     with transaction(engine) as connection:
         current = catalogue.get(connection, recording.id, lock=True)
         if current is None or current.erasing:
             raise NotFound()
-        known = catalogue.get_rendition(connection, recording.id, name)
+        known = catalogue.get_rendition(connection, recording.id, made.name)
         if known is None or known.version < made.version:
-            catalogue.put_rendition(connection, replace(made, bytes=length))
+            put(connection, current, made)

@@ -331,9 +331,7 @@ def verify(
     `mend` describes again what lost a rendition.
     """
     findings = Findings()
-    after: UUID | None = None
-    while rows := _page(engine, after):
-        after = rows[-1].id
+    for rows in catalogue.pages(engine):
         for recording in rows:
             if recording.past_its_year(now) and not recording.held:
                 continue
@@ -343,11 +341,6 @@ def verify(
             progress(findings.checked)
             _check(vault, engine, recording, findings, mend=mend, now=now)
     return findings
-
-
-def _page(engine: Engine, after: UUID | None) -> list[Recording]:
-    with transaction(engine) as connection:
-        return catalogue.walk(connection, after=after, limit=200)
 
 
 def _check(

@@ -17,7 +17,7 @@ from archive.db import transaction
 from archive.errors import NotFound
 from archive.formats import transcript
 from archive.formats.transcript import cut
-from archive.model import Cue, Descriptor, Kind, Recording, Rendition, StoredRendition
+from archive.model import Cue, Descriptor, Recording, Rendition, StoredRendition
 from archive.storage import Stored
 from archive.transcriptions import Due
 from archive.vault import Description, Vault
@@ -46,21 +46,10 @@ def keep(
     kept then.
     """
     kind, cues = transcript.parse(raw)
-    with transaction(engine) as connection:
-        # The row is locked while the small object is written, so that no two have one name. A
-        # crash leaves an object that no row names: the next transcript writes over it.
-        current = catalogue.get(connection, recording.id, lock=True)
-        if current is None or current.erasing or current.kind is not Kind.CALL:
-            raise NotFound()
-        old = catalogue.get_rendition(connection, current.id, NAME)
-        if old is not None and vault.read_all(current, old) == raw:
-            return None
-        version = old.version + 1 if old else 1
-        made = companions.write(vault, current, raw, name=NAME, media_type=kind, version=version)
-        _name(connection, vault, current, made, cues, now=now)
-    if old is not None:
-        vault.store.delete([old.object_key])
-    return cues
+    kept = companions.keep(
+        vault, engine, recording, raw, name=NAME, media_type=kind, put=_naming(vault, cues, now)
+    )
+    return cues if kept else None
 
 
 def keep_made(
@@ -92,31 +81,27 @@ def keep_made(
         version = old.version + 1 if old else 1
         kind = transcript.VTT
         made = companions.write(vault, current, raw, name=NAME, media_type=kind, version=version)
-        _name(connection, vault, current, made, transcript.parse(raw)[1], now=now)
+        _naming(vault, transcript.parse(raw)[1], now)(connection, current, made)
         transcriptions.end(connection, due, made=version)
     if old is not None:
         vault.store.delete([old.object_key])
     return True
 
 
-def _name(
-    connection: Connection,
-    vault: Vault,
-    current: Recording,
-    made: StoredRendition,
-    cues: tuple[Cue, ...],
-    *,
-    now: datetime,
-) -> None:
+def _naming(vault: Vault, cues: tuple[Cue, ...], now: datetime) -> companions.Put:
     """Row and description of a locked recording say the transcript; it is indexed again."""
-    catalogue.put_rendition(connection, made)
-    key = vault.data_key(current)
-    described = vault.description(current, key=key)
-    if described is not None:  # else describing will read it
-        sealed = vault.seal_description(key, current.id, replace(described, transcript=cues))
-        catalogue.change(
-            connection, current.id, description=sealed, index_due=True, index_next_at=now
-        )
+
+    def put(connection: Connection, current: Recording, made: StoredRendition) -> None:
+        catalogue.put_rendition(connection, made)
+        key = vault.data_key(current)
+        described = vault.description(current, key=key)
+        if described is not None:  # else describing will read it
+            sealed = vault.seal_description(key, current.id, replace(described, transcript=cues))
+            catalogue.change(
+                connection, current.id, description=sealed, index_due=True, index_next_at=now
+            )
+
+    return put
 
 
 def restore(
@@ -133,24 +118,7 @@ def restore(
     Everything else of a call is made anew from its sound. ObjectMissing, SealBroken,
     TranscriptError; NotFound where the recording is being erased.
     """
-    made = StoredRendition(
-        recording_id=recording.id,
-        name=NAME,
-        version=int(stored.key.rpartition(".")[2]),
-        object_key=stored.key,
-        object_version=stored.version,
-        object_bytes=stored.bytes,
-        header_bytes=header_bytes,
-        bytes=0,
-        media_type=transcript.VTT,
-    )
-    raw = vault.read_all(recording, made)
+    made, raw = companions.found(vault, recording, stored, header_bytes=header_bytes)
     kind, cues = transcript.parse(raw)
-    with transaction(engine) as connection:
-        current = catalogue.get(connection, recording.id, lock=True)
-        if current is None or current.erasing:
-            raise NotFound()
-        known = catalogue.get_rendition(connection, recording.id, NAME)
-        if known is None or known.version < made.version:
-            made = replace(made, bytes=len(raw), media_type=kind)
-            _name(connection, vault, current, made, cues, now=now)
+    made = replace(made, media_type=kind)
+    companions.put_if_newer(engine, recording, made, put=_naming(vault, cues, now))

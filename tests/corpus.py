@@ -29,7 +29,7 @@ from typing import Any
 from archive import catalogue
 from archive.assembly import Assembly, assemble, with_parts
 from archive.config import Config
-from archive.db import migrate, transaction
+from archive.db import migrate
 from archive.embedded import Parts
 from archive.model import CallDescription, MailDescription, Query, Recording, State
 from archive.sources import siprec
@@ -253,13 +253,7 @@ def _is_split(path: Path) -> bool:
 
 
 def _all(assembly: Assembly) -> Iterator[tuple[Recording, Any]]:
-    after = None
-    while True:
-        with transaction(assembly.engine) as connection:
-            rows = catalogue.walk(connection, after=after, limit=200)
-        if not rows:
-            return
-        after = rows[-1].id
+    for rows in catalogue.pages(assembly.engine):
         for row in rows:
             yield row, assembly.archive.vault.descriptor(row)
 

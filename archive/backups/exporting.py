@@ -17,7 +17,7 @@ import hashlib
 import hmac
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -29,7 +29,7 @@ from archive.backups.backup import CATALOGUE, DUMP, KEYS, OBJECTS, Means, instal
 from archive.db import reading, transaction
 from archive.errors import ArchiveError, ExportUnusable, ObjectMissing, RootKeyAway
 from archive.keyring.keybackup import KeyBackups, Written
-from archive.keyring.keyfiles import make_private, remove_tree, sync_folder, write_durably
+from archive.keyring.keyfiles import encode, make_private, remove_tree, sync_folder, write_durably
 from archive.keyring.recovery import PublicKey
 from archive.model import Actor, Recording, StoredRendition
 from archive.storage import Store
@@ -37,7 +37,6 @@ from archive.vault import Vault
 
 LABEL, INVENTORY, MANIFEST = "archive-export.json", "inventory.jsonl", "export.json"
 SPARE_BYTES = 16 * 1024 * 1024  # for the dump, above what the objects take
-_PAGE = 200
 
 Progress = Callable[[str, int, int], None]
 
@@ -117,7 +116,7 @@ def _run(
     for each in (target, target.parent, folder):
         sync_folder(each)
     # Last: without it the folder is no export, and a crash leaves it to be gone on with.
-    write_durably(folder / MANIFEST, _encoded(outcome.manifest))
+    write_durably(folder / MANIFEST, encode(outcome.manifest))
     sync_folder(folder)
     return outcome
 
@@ -132,7 +131,7 @@ def _claim(folder: Path, mine: str, public: PublicKey) -> None:
     if not label.exists():
         if any(folder.iterdir()):
             raise ExportUnusable(path=folder, reason="the folder is not empty and no export")
-        write_durably(label, _encoded(wanted))
+        write_durably(label, encode(wanted))
     try:
         found = json.loads(label.read_bytes())
     except (OSError, ValueError):
@@ -204,17 +203,13 @@ def _manifest(
 def mac(key: bytes, manifest: dict[str, Any]) -> str:
     """What binds a manifest to the keys of its export: nobody else can have written it."""
     said = {name: value for name, value in manifest.items() if name != "mac"}
-    context = seal.context("export-manifest", _encoded(said))
+    context = seal.context("export-manifest", encode(said))
     return hmac.digest(key, context, hashlib.sha256).hex()
 
 
 def fingerprint(manifest: dict[str, Any]) -> str:
     """16 hex digits that both sides can compare by telephone."""
-    return hashlib.sha256(_encoded(manifest)).hexdigest()[:16]
-
-
-def _encoded(fields: dict[str, Any]) -> bytes:
-    return json.dumps(fields, separators=(",", ":"), sort_keys=True).encode() + b"\n"
+    return hashlib.sha256(encode(manifest)).hexdigest()[:16]
 
 
 # -- whether it opens ------------------------------------------------------------------
@@ -243,12 +238,15 @@ def _check(means: Means, folder: Path, outcome: Outcome, progress: Progress) -> 
     """
     vault = Vault(keys=means.keys, store=cast("Store", _Files(folder / OBJECTS)))
     checked = 0
-    for row, parts in _rows(means):
-        if row.past_its_year(means.now()) and not row.held:
-            continue
-        opened = [_opens(means, vault, row, part, outcome) for part in (None, *parts)]
-        checked += opened[0]
-        progress("checking", checked, 0)
+    for rows in catalogue.pages(means.engine):
+        with reading(means.engine) as connection:
+            parts = catalogue.renditions(connection, [row.id for row in rows])
+        for row in rows:
+            if row.past_its_year(means.now()) and not row.held:
+                continue
+            opened = [_opens(means, vault, row, part, outcome) for part in (None, *parts[row.id])]
+            checked += opened[0]
+            progress("checking", checked, 0)
     return checked
 
 
@@ -280,15 +278,3 @@ def _is_named_still(means: Means, id: UUID, key: str) -> bool:
         return row is not None and not row.erasing and key in catalogue.object_keys(
             connection, [key]
         )  # fmt: skip
-
-
-def _rows(means: Means) -> Iterator[tuple[Recording, list[StoredRendition]]]:
-    after: UUID | None = None
-    while True:
-        with reading(means.engine) as connection:
-            rows = catalogue.walk(connection, after=after, limit=_PAGE)
-            parts = catalogue.renditions(connection, [row.id for row in rows])
-        if not rows:
-            return
-        after = rows[-1].id
-        yield from ((row, parts[row.id]) for row in rows)

@@ -54,7 +54,7 @@ def run(
     check(export, progress)
     done = restoring.bring_back(
         archive, export.folder, private, chosen=export.chosen, contents=export.contents,
-        sample=sample, progress=progress, verb="import",
+        sample=sample, progress=progress, exported=True,
     )  # fmt: skip
     return export, done
 

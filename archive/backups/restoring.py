@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
@@ -24,7 +23,7 @@ from archive.anchors import Anchors
 from archive.archive import SYSTEM, Archive, complete_descriptor
 from archive.backups import backup, dumping, replaying
 from archive.config import Config
-from archive.db import downgrade, migrate, reading, transaction
+from archive.db import downgrade, migrate, transaction
 from archive.errors import BackupUnusable, KeyBackupUnusable, NotEmpty
 from archive.keyring import keybackup
 from archive.keyring.keybackup import KeyBackups
@@ -87,13 +86,13 @@ def bring_back(
     contents: Contents,
     sample: int | None,
     progress: Progress,
-    verb: str = "restore",
+    exported: bool = False,
 ) -> Outcome:
-    """The steps of a restore, of a dump and keys that were chosen. `verb`: what the log says.
+    """The steps of a restore, of a dump and keys that were chosen. `exported`: by another archive.
 
     NotEmpty before anything is changed.
     """
-    work = _Restore(archive, folder, progress, verb)
+    work = _Restore(archive, folder, progress, exported=exported)
     work.begin(chosen)
     work.keys(contents, private)
     work.objects()
@@ -140,9 +139,9 @@ def _chosen(folder: Path, dump: Path | None) -> backup.Made:
 
 class _Restore:
     def __init__(
-        self, archive: Archive, folder: Path, progress: Progress, verb: str = "restore"
+        self, archive: Archive, folder: Path, progress: Progress, *, exported: bool = False
     ) -> None:
-        self._verb = verb
+        self._exported = exported
         self.folder = folder
         self.outcome = Outcome()
         self._archive = archive
@@ -184,16 +183,17 @@ class _Restore:
     def finish(self, chosen: backup.Made) -> None:
         archive = self._archive
         backups = KeyBackups(archive.keys, now=archive.now, keep_days=archive.config.backup_days)
-        if self._verb == "restore":
-            backups.adopt(self.folder / backup.KEYS)
-        else:
+        if self._exported:
             backups.note_export(Path(keybackup.newest(self.folder / backup.KEYS).where))
+        else:
+            backups.adopt(self.folder / backup.KEYS)
         with transaction(archive.engine) as connection:
             self.outcome.recordings = connection.execute(
                 text("select count(*) from recording")
             ).scalar_one()
             detail = {"backup": chosen.folder.name, "recordings": self.outcome.recordings}
-            audit.append(connection, at=archive.now(), actor=SYSTEM, verb=self._verb, detail=detail)
+            verb = "import" if self._exported else "restore"
+            audit.append(connection, at=archive.now(), actor=SYSTEM, verb=verb, detail=detail)
         Anchors(archive.vault, archive.engine, now=archive.now).restart()
         self._marker.unlink()
         sync_folder(self._marker.parent)
@@ -258,20 +258,14 @@ class _Restore:
 
     def _drop_without_object(self) -> None:
         """Rows whose original was erased between the dump and the copying of objects."""
-        after: UUID | None = None
         there = {each.key for each in self._archive.store.list(backup.RECORDINGS)}
-        while rows := self._page(after):
-            after = rows[-1].id
+        for rows in catalogue.pages(self._archive.engine, size=_BATCH):
             gone = [row.id for row in rows if row.object_key not in there]
             with transaction(self._archive.engine) as connection:
                 connection.execute(
                     text("delete from recording where id = any(:ids)"), {"ids": gone}
                 )
             self.outcome.without_object += [str(id) for id in gone]
-
-    def _page(self, after: UUID | None) -> list[Any]:
-        with reading(self._archive.engine) as connection:
-            return list(catalogue.walk(connection, after=after, limit=_BATCH))
 
     def envelopes(self) -> None:
         """What came or was corrected after the dump."""

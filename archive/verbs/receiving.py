@@ -125,10 +125,7 @@ class Receiving(Common):
         BadFields, and NotFound where the recording is no call of the actor's source; nothing is
         kept then.
         """
-        permissions.require(actor, Scope.INGEST)
-        recording = self._visible(actor, id)
-        if actor.source is not None and recording.source != actor.source:
-            raise NotFound()
+        recording = self._delivered(actor, id)
         try:
             given = transcripts.keep(self.vault, self.engine, recording, content, now=self.now())
         except transcript.TranscriptError as error:
@@ -147,13 +144,21 @@ class Receiving(Common):
 
         NotFound where the recording is no call of the actor's source; nothing is kept then.
         """
+        recording = self._delivered(actor, id)
+        media_type = companions.MEDIA_TYPES[name]
+        if companions.keep(
+            self.vault, self.engine, recording, content, name=name, media_type=media_type
+        ):
+            with transaction(self.engine) as connection:
+                self._note_change(connection, actor, "attach", id, {name: None})
+
+    def _delivered(self, actor: Actor, id: UUID) -> Recording:
+        """A recording of the actor's source, to which it may add. Forbidden, NotFound."""
         permissions.require(actor, Scope.INGEST)
         recording = self._visible(actor, id)
         if actor.source is not None and recording.source != actor.source:
             raise NotFound()
-        if companions.keep(self.vault, self.engine, recording, name, content):
-            with transaction(self.engine) as connection:
-                self._note_change(connection, actor, "attach", id, {name: None})
+        return recording
 
     def settle_metadata(self, recording: Recording) -> None:
         """Adds what came before a recording that has just been described."""
