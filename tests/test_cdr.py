@@ -65,6 +65,8 @@ def test_of_a_second_leg_the_exchange_s_own_direction_says_nothing() -> None:
         b'{"variables": {"uuid": ""}}',
         b"cdr=",
         b"\x00\x01",
+        b'<?xml version="1.0" encoding="foo-8"?><cdr><variables/></cdr>',
+        b'<?xml version="1.0" encoding="utf-32"?><cdr><variables/></cdr>',
     ],
 )
 def test_what_is_no_cdr_is_said_to_be_none(raw: bytes) -> None:

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, unquote
-from xml.parsers import expat
 
 from archive import retention
+from archive.formats import guarded_xml
 from archive.model import Direction
 from archive.sources import pbx_names
 
@@ -191,23 +191,14 @@ def _json(raw: bytes) -> dict[str, Any]:
 def _xml(raw: bytes) -> dict[str, Any]:
     """Elements as a tree of dictionaries; a document type, and so any entity, is refused."""
     reader = _Tree()
-    parser = expat.ParserCreate()
-    parser.StartElementHandler = reader.start
-    parser.EndElementHandler = reader.end
-    parser.CharacterDataHandler = reader.text
-    parser.StartDoctypeDeclHandler = _refuse
     try:
-        parser.Parse(raw, True)
-    except expat.ExpatError:
-        raise NotACdrError("not XML") from None
+        guarded_xml.read(raw, reader, most_depth=MOST_DEPTH)
+    except guarded_xml.XmlError as error:
+        raise NotACdrError(str(error)) from None
     root = reader.root.get("cdr")
     if not isinstance(root, dict):
         raise NotACdrError("no cdr element")
     return root
-
-
-def _refuse(*_: Any) -> None:
-    raise NotACdrError("a document type")
 
 
 class _Tree:
@@ -218,8 +209,6 @@ class _Tree:
         self._open: list[tuple[str, dict[str, Any], list[str]]] = []
 
     def start(self, name: str, attributes: Mapping[str, str]) -> None:
-        if len(self._open) >= MOST_DEPTH:
-            raise NotACdrError("nested too deeply")
         self._open.append((name, {}, []))
 
     def text(self, data: str) -> None:

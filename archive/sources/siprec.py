@@ -15,9 +15,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from xml.parsers import expat
 
 from archive import retention
+from archive.formats import guarded_xml
 from archive.model import Direction
 from archive.sources import pbx_names
 
@@ -100,16 +100,15 @@ def read(raw: bytes) -> Element:
         within = _WITHIN.search(raw)  # a part of a multipart body
         raw = within[0] if within else raw
     reader = _Reader()
-    parser = expat.ParserCreate(namespace_separator=" ")
-    parser.StartElementHandler = reader.start
-    parser.EndElementHandler = reader.end
-    parser.CharacterDataHandler = reader.text
-    parser.StartDoctypeDeclHandler = _refuse
     try:
-        parser.Parse(raw, True)
-    except (expat.ExpatError, LookupError, ValueError) as error:
-        if isinstance(error, SiprecError):
-            raise
+        guarded_xml.read(
+            raw, reader, most_depth=MOST_DEPTH, most_elements=MOST_ELEMENTS, namespace_separator=" "
+        )
+    except guarded_xml.TooLargeError:
+        raise SiprecError(f"at most {MOST_ELEMENTS} elements, {MOST_DEPTH} deep") from None
+    except guarded_xml.DoctypeError:
+        raise SiprecError("XML without a document type") from None
+    except guarded_xml.NotXmlError:
         raise SiprecError("XML") from None
     if reader.root is None or reader.root.name not in _ROOTS or reader.root.space not in _SPACES:
         raise SiprecError("a recording element of RFC 7865")
@@ -301,22 +300,14 @@ def _streams(root: Element, parties: list[Party]) -> Iterator[dict[str, str]]:
 # -- XML ----------------------------------------------------------------------------------
 
 
-def _refuse(*_: Any) -> None:
-    raise SiprecError("XML without a document type")
-
-
 class _Reader:
-    """Builds the tree, within bounds."""
+    """Builds the tree."""
 
     def __init__(self) -> None:
         self.root: Element | None = None
         self._open: list[Element] = []
-        self._count = 0
 
     def start(self, name: str, attributes: Mapping[str, str]) -> None:
-        self._count += 1
-        if len(self._open) >= MOST_DEPTH or self._count > MOST_ELEMENTS:
-            raise SiprecError(f"at most {MOST_ELEMENTS} elements, {MOST_DEPTH} deep")
         space, _, local = name.rpartition(" ")
         made = Element(local, space, {_local(n): v for n, v in attributes.items()})
         if bare := made.attributes.pop("id", ""):  # as older clients write it
