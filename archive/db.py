@@ -77,6 +77,26 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
+def alone(engine: Engine, lock: int) -> Iterator[Connection | None]:
+    """For what one process at a time does, of all nodes: None where another one is at it.
+
+    The lock is the session's: it ends with the connection, however that ends.
+    """
+    with engine.connect() as guard:
+        got = guard.execute(text("select pg_try_advisory_lock(:k)"), {"k": lock}).scalar()
+        guard.commit()
+        if not got:
+            yield None
+            return
+        try:
+            yield guard
+        finally:
+            guard.rollback()
+            guard.execute(text("select pg_advisory_unlock(:k)"), {"k": lock})
+            guard.commit()
+
+
+@contextmanager
 def quick(engine: Engine) -> Iterator[psycopg.Connection[Any]]:
     """A connection of the same pool without SQLAlchemy's help, for intake's two statements.
 

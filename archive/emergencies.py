@@ -18,7 +18,7 @@ from archive.casework.emergencies import Emergency, Outcome
 from archive.db import reading, transaction
 from archive.errors import BadFields, FieldError, Forbidden, NotFound
 from archive.formats.identifiers import find_hetu
-from archive.model import Actor, Exceptional, Kind, Recording, Rendition, Scope
+from archive.model import Actor, Exceptional, Kind, Recording, Scope
 
 SHORTEST, LONGEST = 20, 2000  # characters of a reason
 ALERT, NOTICE = "break-glass", "break-glass"
@@ -89,9 +89,7 @@ class EmergencyDesk:
     def peaks(self, actor: Actor, emergency: UUID) -> bytes | None:
         """The waveform of the call. NotFound."""
         recording, _lent = self._current(actor, emergency)
-        with reading(self._archive.engine) as connection:
-            part = catalogue.get_rendition(connection, recording.id, Rendition.PEAKS.value)
-        return self._archive.vault.read_all(recording, part) if part else None
+        return self._archive.waveform(recording)
 
     def _current(self, actor: Actor, emergency: UUID) -> tuple[Recording, Actor]:
         permissions.require(actor, Scope.BREAK_GLASS)

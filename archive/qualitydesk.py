@@ -19,7 +19,7 @@ from archive.casework import quality
 from archive.casework.quality import Sample, Score, Scorecard
 from archive.db import reading, transaction
 from archive.errors import BadFields, FieldError, NotFound
-from archive.model import Actor, Purpose, Recording, Rendition, Scope
+from archive.model import Actor, Purpose, Recording, Scope
 from archive.vault import Description
 
 LEAST_SCORES = 3  # of a month that is told: fewer would speak of single calls
@@ -162,10 +162,7 @@ class QualityDesk:
 
     def peaks(self, actor: Actor, sample: UUID, place: int) -> bytes | None:
         """The waveform of a call of a sample. NotFound."""
-        recording = self._recording(actor, sample, place)
-        with reading(self._archive.engine) as connection:
-            part = catalogue.get_rendition(connection, recording.id, Rendition.PEAKS.value)
-        return self._archive.vault.read_all(recording, part) if part else None
+        return self._archive.waveform(self._recording(actor, sample, place))
 
     def make_opening(self, actor: Actor, sample: UUID, place: int) -> tuple[str, datetime]:
         """A token for a player's address; the audit entry is committed first. NotFound."""

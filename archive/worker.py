@@ -34,7 +34,7 @@ from archive.anchors import Anchors
 from archive.archive import SYSTEM, Archive
 from archive.backups import backup, destinations
 from archive.casework import reminders
-from archive.db import transaction
+from archive.db import alone, transaction
 from archive.describing import Describer
 from archive.documents import document
 from archive.erasure import sweeping
@@ -213,20 +213,12 @@ class Worker:
 
     def index_once(self) -> bool:
         """Indexes one batch of what is due; whether there was any. One process at a time."""
-        with self._archive.engine.connect() as guard:
-            got = guard.execute(
-                text("select pg_try_advisory_lock(:k)"), {"k": INDEXER_LOCK}
-            ).scalar()
-            guard.commit()
-            if not got:
+        with alone(self._archive.engine, INDEXER_LOCK) as guard:
+            if guard is None:
                 return False
-            try:
-                for month in [*self._archive.mend_index(), *self._reconciler.step()]:
-                    log.warning("index of %s damaged or incomplete: rebuilding", month)
-                return index_batch(self._archive)
-            finally:
-                guard.execute(text("select pg_advisory_unlock(:k)"), {"k": INDEXER_LOCK})
-                guard.commit()
+            for month in [*self._archive.mend_index(), *self._reconciler.step()]:
+                log.warning("index of %s damaged or incomplete: rebuilding", month)
+            return index_batch(self._archive)
 
     # -- transcribe ------------------------------------------------------------------
 
@@ -234,22 +226,14 @@ class Worker:
         """Hears one call; whether there was any. One process at a time, of all workers."""
         if self._transcriber is None:
             return False
-        with self._archive.engine.connect() as guard:
-            got = guard.execute(
-                text("select pg_try_advisory_lock(:k)"), {"k": TRANSCRIBER_LOCK}
-            ).scalar()
-            guard.commit()
-            if not got:
+        with alone(self._archive.engine, TRANSCRIBER_LOCK) as guard:
+            if guard is None:
                 return False
-            try:
-                if not self._calls_noted:  # those from before the transcriber was chosen
-                    with transaction(self._archive.engine) as connection:
-                        transcriptions.note_due(connection, now=self._archive.now())
-                    self._calls_noted = True
-                return transcribing.step(self._archive, self._transcriber)
-            finally:
-                guard.execute(text("select pg_advisory_unlock(:k)"), {"k": TRANSCRIBER_LOCK})
-                guard.commit()
+            if not self._calls_noted:  # those from before the transcriber was chosen
+                with transaction(self._archive.engine) as connection:
+                    transcriptions.note_due(connection, now=self._archive.now())
+                self._calls_noted = True
+            return transcribing.step(self._archive, self._transcriber)
 
     # -- the audit log and the night -------------------------------------------------
 
@@ -500,7 +484,7 @@ def month_of(recording: Recording) -> str:
 
 def until_idle(archive: Archive, *, most_s: float = 300) -> None:
     """Carries everything forward in this thread until nothing waits; for tests and the demo."""
-    describer = Describer(archive)
+    describer, by = Describer(archive), transcribing.chosen(archive.config)
     end = time.monotonic() + most_s
     try:
         while time.monotonic() < end:
@@ -509,7 +493,6 @@ def until_idle(archive: Archive, *, most_s: float = 300) -> None:
             if recording is not None:
                 describe_claimed(archive, describer, recording)
                 continue
-            by = transcribing.chosen(archive.config)
             if not index_batch(archive) and not (by and transcribing.step(archive, by)):
                 return
     finally:

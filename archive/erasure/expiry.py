@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, text
 from archive import audit, catalogue, mending, retention
 from archive.casework import holdnight, holdrows
 from archive.config import Config
-from archive.db import transaction
+from archive.db import alone, transaction
 from archive.erasure import asking, housekeeping, journal, proofs
 from archive.erasure.journal import Erasure
 from archive.errors import (
@@ -65,20 +65,14 @@ def run(means: Means, *, dry_run: bool = False) -> dict[str, Any]:
     erased.
     """
     now = means.now()
-    with means.engine.connect() as guard:
-        if not guard.execute(text("select pg_try_advisory_lock(:k)"), {"k": RUN_LOCK}).scalar():
+    with alone(means.engine, RUN_LOCK) as guard:
+        if guard is None:
             raise ExpiryRunning()
+        _check_clock(guard, now, means.database_now(guard))
         guard.commit()
-        try:
-            _check_clock(guard, now, means.database_now(guard))
-            guard.commit()
-            if dry_run:
-                return _preview(guard, now)
-            return _run(means, now)
-        finally:
-            guard.rollback()
-            guard.execute(text("select pg_advisory_unlock(:k)"), {"k": RUN_LOCK})
-            guard.commit()
+        if dry_run:
+            return _preview(guard, now)
+        return _run(means, now)
 
 
 def _run(means: Means, now: datetime) -> dict[str, Any]:

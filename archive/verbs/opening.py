@@ -255,9 +255,13 @@ class Opening(Common):
         """
         permissions.require(actor, Scope.READ)
         recording = self._visible(actor, id, purpose=purpose, case=case)
+        return self.waveform(recording)
+
+    def waveform(self, recording: Recording) -> bytes | None:
+        """The same, of what the caller found the actor may see."""
         with reading(self.engine) as connection:
-            rendition = catalogue.get_rendition(connection, id, Rendition.PEAKS.value)
-        return self.vault.read_all(recording, rendition) if rendition else None
+            part = catalogue.get_rendition(connection, recording.id, Rendition.PEAKS.value)
+        return self.vault.read_all(recording, part) if part else None
 
     def attachment(
         self, actor: Actor, id: UUID, index: int, *, purpose: str | None, case: str | None = None

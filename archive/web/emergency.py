@@ -8,10 +8,8 @@ from uuid import UUID
 from flask import (
     Blueprint,
     Response,
-    abort,
     flash,
     g,
-    jsonify,
     redirect,
     render_template,
     request,
@@ -26,7 +24,7 @@ from archive.casework.emergencies import Outcome
 from archive.emergencies import EmergencyDesk
 from archive.errors import BadFields, NotFound
 from archive.model import Exceptional, Scope
-from archive.web import desk, gate, pane
+from archive.web import desk, gate, listening, pane
 
 pages = Blueprint("emergency", __name__)
 
@@ -86,23 +84,14 @@ def view(id: UUID) -> str:
 @pages.post("/emergency/<uuid:id>/open")
 def open_player(id: UUID) -> AnyResponse:
     """The address that the player plays from here on."""
-    opening, until = _verbs().make_opening(g.actor, id)
-    address = url_for("opening", token=opening)
-    if request.headers.get("Accept") == "application/json":
-        response = jsonify({"url": address, "expires_at": until.isoformat()})
-        response.status_code = 201
-        return response
-    back = url_for("emergency.view", id=id)
-    return Response(render_template("listen.html", address=address, back=back))
+    made = _verbs().make_opening(g.actor, id)
+    return listening.opened(made, back=url_for("emergency.view", id=id))
 
 
 @pages.get("/emergency/<uuid:id>/peaks")
 def peaks(id: UUID) -> Response:
     """The waveform."""
-    found = _verbs().peaks(g.actor, id)
-    if found is None:
-        abort(404)
-    return Response(found, mimetype="application/json")
+    return listening.waveform(_verbs().peaks(g.actor, id))
 
 
 @pages.get("/emergency/reviews")

@@ -12,10 +12,8 @@ from uuid import UUID
 from flask import (
     Blueprint,
     Response,
-    abort,
     flash,
     g,
-    jsonify,
     redirect,
     render_template,
     request,
@@ -31,7 +29,7 @@ from archive.errors import BadFields
 from archive.intake import POINTS
 from archive.model import Purpose, Scope
 from archive.qualitydesk import Month, QualityDesk
-from archive.web import desk, narrowing, pane
+from archive.web import desk, listening, narrowing, pane
 
 pages = Blueprint("quality", __name__, url_prefix="/quality")
 
@@ -177,23 +175,14 @@ def _chosen(cards: Sequence[Scorecard], scored: UUID | None) -> Scorecard | None
 @pages.post("/samples/<uuid:id>/<int:place>/open")
 def open_player(id: UUID, place: int) -> AnyResponse:
     """The address that the player plays from here on."""
-    opening, until = _verbs().make_opening(g.actor, id, place)
-    address = url_for("opening", token=opening)
-    if request.headers.get("Accept") == "application/json":
-        response = jsonify({"url": address, "expires_at": until.isoformat()})
-        response.status_code = 201
-        return response
-    back = url_for("quality.call", id=id, place=place)
-    return Response(render_template("listen.html", address=address, back=back))
+    made = _verbs().make_opening(g.actor, id, place)
+    return listening.opened(made, back=url_for("quality.call", id=id, place=place))
 
 
 @pages.get("/samples/<uuid:id>/<int:place>/peaks")
 def peaks(id: UUID, place: int) -> Response:
     """The waveform."""
-    found = _verbs().peaks(g.actor, id, place)
-    if found is None:
-        abort(404)
-    return Response(found, mimetype="application/json")
+    return listening.waveform(_verbs().peaks(g.actor, id, place))
 
 
 @pages.post("/samples/<uuid:id>/<int:place>/score")

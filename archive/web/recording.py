@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
@@ -27,7 +26,7 @@ from archive.errors import ArchiveError, CaseRequired, NotFound, PurposeRequired
 from archive.formats import cards
 from archive.formats.identifiers import mask_hetu
 from archive.model import Purpose, Rendition
-from archive.web import desk, gate, pane
+from archive.web import desk, gate, listening, pane
 from archive.web import kept as keeping
 from archive.web.kept import Kept
 
@@ -120,18 +119,14 @@ def open_player(id: UUID) -> AnyResponse:
     """The address that the player plays from here on; without scripts, a page with it."""
     token, kept = _kept()
     purpose, case = pane.settled(g.actor, kept)
-    wants_json = request.headers.get("Accept") == "application/json"
     try:
-        opening, until = desk.archive_().make_opening(
+        made = desk.archive_().make_opening(
             g.actor, id, purpose=purpose, case=case, rendition=Rendition.PLAYBACK.value
         )
     except (CaseRequired, PurposeRequired) as error:
-        back = _ask_again(id, token, error)
-        return _answer({"page": back.location}, 403) if wants_json else back
-    address = url_for("opening", token=opening)
-    if wants_json:
-        return _answer({"url": address, "expires_at": until.isoformat()}, 201)
-    return Response(render_template("listen.html", address=address, id=id, token=token))
+        asking = _ask_again(id, token, error)
+        return _refused(asking) if listening.wants_json() else asking
+    return listening.opened(made, back=url_for("recording.page", id=id, view=token or None))
 
 
 def _ask_again(id: UUID, token: str, error: ArchiveError) -> AnyResponse:
@@ -140,9 +135,10 @@ def _ask_again(id: UUID, token: str, error: ArchiveError) -> AnyResponse:
     return redirect(url_for("recording.page", id=id, view=token or None, problem=problem), 303)
 
 
-def _answer(body: dict[str, Any], status: int) -> Response:
-    response = jsonify(body)
-    response.status_code = status
+def _refused(asking: AnyResponse) -> Response:
+    """For the player's script: the page that asks."""
+    response = jsonify({"page": asking.location})
+    response.status_code = 403
     return response
 
 
@@ -152,9 +148,7 @@ def peaks(id: UUID) -> Response:
     _token, kept = _kept()
     purpose, case = pane.settled(g.actor, kept)
     found = desk.archive_().peaks(g.actor, id, purpose=purpose, case=case)
-    if found is None:
-        abort(404)
-    return Response(found, mimetype="application/json")
+    return listening.waveform(found)
 
 
 @pages.get("/recordings/<uuid:id>/email-frame")
