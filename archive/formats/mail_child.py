@@ -64,9 +64,7 @@ class MailParser:
     def convert(self, raw: bytes) -> Converted:
         """What `outlook.convert` says of a .msg, within the limits."""
         with self._lock:
-            answer = self._ask_once(_CONVERT, raw)
-            if answer == _DIED and self._parsed > 0:
-                answer = self._ask_once(_CONVERT, raw)
+            answer = self._ask_frame(_CONVERT, raw)
         if isinstance(answer, str):
             return Converted(None, (f"Outlook .msg: {answer}",))
         return _converted(answer)
@@ -78,17 +76,21 @@ class MailParser:
 
     def _ask(self, depth: Depth, raw: bytes) -> ParsedMail | str:
         """The answer, or the code of what went wrong."""
-        answer = self._ask_once(depth[0], raw)
-        if answer == _DIED and self._parsed > 0:  # perhaps of an earlier email, or killed by others
-            answer = self._ask_once(depth[0], raw)
+        answer = self._ask_frame(depth[0], raw)
         if isinstance(answer, str):
             return answer
         with suppress(KeyError, TypeError, ValueError):
             return _from_json(json.loads(answer))
         return _DIED
 
-    def _ask_once(self, what: str, raw: bytes) -> bytes | str:
+    def _ask_frame(self, what: str, raw: bytes) -> bytes | str:
         """The frame that answers, or the code of what went wrong."""
+        answer = self._ask_once(what, raw)
+        if answer == _DIED and self._parsed > 0:  # perhaps of an earlier email, or killed by others
+            answer = self._ask_once(what, raw)
+        return answer
+
+    def _ask_once(self, what: str, raw: bytes) -> bytes | str:
         child = self._running()
         expired = threading.Event()
         watchdog = threading.Timer(self._wall_s, _expire, args=(child, expired))

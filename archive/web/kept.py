@@ -6,21 +6,14 @@ reload and previous/next work. Kept sealed, bound to the session, and gone with 
 
 from __future__ import annotations
 
-import json
-import secrets
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from uuid import UUID
 
-from sqlalchemy import text
-
-from archive import seal
 from archive.archive import Archive
-from archive.db import transaction
-from archive.errors import SealBroken
 from archive.model import Actor
+from archive.web import drawer
 
-KEY = "installation/pages"
+_KIND = "kept-view"
 MOST_PAGES = 400
 
 
@@ -58,57 +51,15 @@ class Kept:
 
 def keep(archive: Archive, actor: Actor, kept: Kept) -> str:
     """Keeps a search; the token of its address."""
-    token = secrets.token_urlsafe(18)
-    with transaction(archive.engine) as connection:
-        connection.execute(
-            text("""insert into kept_view (token, session_digest, sealed, created_at)
-                values (:token, :session, :sealed, :now)"""),
-            {
-                "token": token,
-                "session": actor.session,
-                "sealed": _sealed(archive, token, kept),
-                "now": archive.now(),
-            },
-        )
-    return token
+    return drawer.put(archive, actor, _KIND, asdict(kept))
 
 
 def change(archive: Archive, actor: Actor, token: str, kept: Kept) -> None:
     """Keeps what became of it."""
-    with transaction(archive.engine) as connection:
-        connection.execute(
-            text("""update kept_view set sealed = :sealed
-                where token = :token and session_digest = :session"""),
-            {
-                "token": token,
-                "session": actor.session,
-                "sealed": _sealed(archive, token, kept),
-            },
-        )
+    drawer.replace(archive, actor, _KIND, token, asdict(kept))
 
 
 def find(archive: Archive, actor: Actor, token: str | None) -> Kept | None:
     """The search of this address, if it was made in this very session."""
-    if not token:
-        return None
-    with transaction(archive.engine) as connection:
-        sealed: bytes | None = connection.execute(
-            text("select sealed from kept_view where token = :token and session_digest = :session"),
-            {"token": token, "session": actor.session},
-        ).scalar()
-    if sealed is None:
-        return None
-    try:
-        opened = seal.unseal(archive.keys.ensure(KEY), _context(token), bytes(sealed))
-    except SealBroken:
-        return None
-    fields: Mapping[str, object] = json.loads(opened)
-    return Kept(**fields)  # type: ignore[arg-type]
-
-
-def _sealed(archive: Archive, token: str, kept: Kept) -> bytes:
-    return seal.seal(archive.keys.ensure(KEY), _context(token), json.dumps(asdict(kept)).encode())
-
-
-def _context(token: str) -> bytes:
-    return seal.context("kept-view", token)
+    found = drawer.look(archive, actor, _KIND, token) if token else None
+    return Kept(**found) if found is not None else None

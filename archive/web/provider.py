@@ -27,7 +27,7 @@ from archive.errors import BadCredentials, NotLetIn, ProviderAway, ProviderRefus
 from archive.oidc import begun as starting
 from archive.oidc.begun import Begun
 from archive.oidc.protocol import LEEWAY, Flow, Known
-from archive.web import carried, gate
+from archive.web import carried, drawer, gate
 from archive.web.desk import archive_
 
 pages = Blueprint("provider", __name__)
@@ -158,7 +158,7 @@ def _flow() -> Flow:
 
 
 def _key() -> bytes:
-    return archive_().keys.ensure(carried.KEY)
+    return archive_().keys.ensure(drawer.KEY)
 
 
 def _cookie() -> str:

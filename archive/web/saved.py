@@ -20,7 +20,7 @@ from archive.db import reading, transaction
 from archive.errors import NotFound, SealBroken, TooManySearches
 from archive.formats.identifiers import mask_hetu
 from archive.model import Actor
-from archive.web.kept import KEY
+from archive.web.drawer import KEY
 
 MOST = 50  # of one person
 NAME_CHARS = 80
