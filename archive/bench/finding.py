@@ -8,12 +8,14 @@ the very terms that ours is.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import random
 import shutil
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +27,7 @@ from uuid import UUID
 
 import psycopg
 from psycopg import sql
+from whoosh.system import pack_uint
 
 from archive.bench.yardsticks import Unsealed, Yardstick, tantivy_at
 from archive.db import ensure_database
@@ -34,8 +37,10 @@ from archive.keys import KeysDirectory
 from archive.model import Direction, Document, Kind, Query
 from archive.search import Index, open_index
 from archive.search.finnish import Analyser, default_analyser
-from archive.search.instants import microseconds
-from archive.search.terms import document_terms
+from archive.search.instants import microseconds, month_of
+from archive.search.terms import FIELDS, document_terms
+from archive.search.whoosh_month import COUNTED, SCHEMA, Terms
+from archive.search.whoosh_names import FileIndex, FileStorage, Frequency, SegmentWriter
 
 END = datetime(2026, 11, 24, tzinfo=UTC)
 DAYS = 365
@@ -235,19 +240,29 @@ class BarePostgres:
         self._connection.close()
 
 
+class _GivenTerms(Terms):
+    """A field whose terms Whoosh's own writer asks for, as often as they come."""
+
+    def index(self, value: Any, **_: Any) -> Any:
+        counted = isinstance(self.format, Frequency)
+        for term, times in Counter(value).items():
+            once = times if counted else 1
+            yield term.encode(), once, float(once), pack_uint(times) if counted else b""
+
+
 class BareWhoosh:
     """Whoosh's own writer over plain files, one index a month, fed the same terms."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._schema = copy.deepcopy(SCHEMA)
+        for name in FIELDS:
+            self._schema.remove(name)
+            self._schema.add(name, _GivenTerms(counted=name in COUNTED))
         self.seconds = 0.0
 
     def put(self, documents: Sequence[tuple[Document, dict[str, list[str]]]]) -> None:
         """One commit for each month of the batch, as ours."""
-        from archive.search.instants import month_of
-        from archive.search.whoosh_month import SCHEMA
-        from archive.search.whoosh_names import FileIndex, FileStorage, SegmentWriter
-
         began = time.perf_counter()
         by_month: dict[str, list[tuple[Document, dict[str, list[str]]]]] = {}
         for each in documents:
@@ -258,8 +273,8 @@ class BareWhoosh:
             folder.mkdir(parents=True, exist_ok=True)
             storage = FileStorage(str(folder))
             if new:
-                FileIndex.create(storage, SCHEMA, "MAIN")
-            writer = SegmentWriter(FileIndex(storage, indexname="MAIN"), limitmb=64)
+                FileIndex.create(storage, self._schema, "MAIN")
+            writer = SegmentWriter(FileIndex(storage, indexname="MAIN"))
             for document, terms in found:
                 key = {"occurred": microseconds(document.occurred_at), "key": document.id.bytes}
                 writer.add_document(**key, **terms)

@@ -70,6 +70,8 @@ class Analyser:
         self._synonyms = synonyms or Synonyms()
         known = zlib.crc32("\n".join(trade).encode())
         self.name = f"{lemmatiser.name}+terms-{_VERSION}.{known:08x}"
+        # Terms, forms and parts each ask for a new word's base forms: a dictionary is asked once.
+        self._lemmas = lru_cache(maxsize=cached_words // 8)(self._lemmas_of)
         self._terms = lru_cache(maxsize=cached_words)(self._terms_of)
         self.forms = lru_cache(maxsize=cached_words)(self._forms_of)
 
@@ -126,7 +128,7 @@ class Analyser:
         *before, last = word.split(":", 1)[0].split("-")
         return ["".join(before) + lemma for lemma in self._lemmas(last)] if before else []
 
-    def _lemmas(self, word: str, language: str | None = None) -> tuple[str, ...]:
+    def _lemmas_of(self, word: str, language: str | None = None) -> tuple[str, ...]:
         if word in self._trade:
             return self._trade[word]
         if len(word) > TERM_CHARS or not word.isalpha():
@@ -136,7 +138,7 @@ class Analyser:
     def _parts(self, word: str, language: str | None) -> list[str]:
         if len(word) > TERM_CHARS or not word.isalpha() or language is not None:
             return []
-        lemmas = self._lemmas(word)[:_READINGS] or (word,)
+        lemmas = self._lemmas(word, None)[:_READINGS] or (word,)
         return [part for lemma in lemmas for part in self._lemmatiser.parts(lemma)]
 
 
@@ -294,12 +296,17 @@ class VoikkoLemmatiser:
             return list(self._voikko.analyze(word))
 
 
-@lru_cache(maxsize=4)
 def default_analyser(synonyms: Path | None = None) -> Analyser:
     """The best analyser of this machine: Voikko where it is installed, else simplemma alone.
 
-    `synonyms`: the administrator's file. BadSetting where it cannot be read.
+    One for each `synonyms`, the administrator's file; its words are looked up once for all who
+    use it. BadSetting where the file cannot be read.
     """
+    return _analyser_with(synonyms)
+
+
+@lru_cache(maxsize=4)
+def _analyser_with(synonyms: Path | None) -> Analyser:
     return Analyser(_default_lemmatiser(), synonyms=Synonyms(synonyms))
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise, product
 
 from archive.search.finnish import Analyser
@@ -19,6 +20,7 @@ from archive.search.spelling import fold
 FIELD = "phrase"
 BUCKETS = 1 << 13  # more cost an index more (a dictionary of terms), fewer find more by chance
 _READINGS = 3  # base forms of a word asked for
+_NAMES = tuple(f"{number:04x}" for number in range(BUCKETS))
 
 
 def said_together(
@@ -31,10 +33,10 @@ def said_together(
     found: set[str] = set()
     for piece in said:
         forms = [analyser.forms(word, language) for word in piece]
-        for (one, base), (other, other_base) in pairwise(forms):
-            found.add(_term(field, fold(one), fold(other)))
-            if (base, other_base) != (one, other):
-                found.add(_term(field, fold(base), fold(other_base)))
+        halves = [(_half(field, fold(one)), _half(field, fold(base))) for one, base in forms]
+        for (one, base), (other, other_base) in pairwise(halves):
+            found.add(_pair(one, other))
+            found.add(_pair(base, other_base))
     return found
 
 
@@ -70,7 +72,7 @@ def spans(
 
 def every_term() -> Iterator[str]:
     """All terms that there can be."""
-    return map(_name, range(BUCKETS))
+    return iter(_NAMES)
 
 
 def _bases(word: str, analyser: Analyser) -> tuple[str, ...]:
@@ -78,8 +80,15 @@ def _bases(word: str, analyser: Analyser) -> tuple[str, ...]:
 
 
 def _term(field: str, one: str, other: str) -> str:
-    return _name(zlib.crc32(f"{field}\n{one}\n{other}".encode("utf-8", "replace")) % BUCKETS)
+    return _pair(_half(field, one), _half(field, other))
 
 
-def _name(number: int) -> str:
-    return f"{number:04x}"
+@lru_cache(maxsize=50_000)
+def _half(field: str, word: str) -> tuple[int, bytes]:
+    """A folded word as the first of a pair, and as the second."""
+    written = word.encode("utf-8", "replace")
+    return zlib.crc32(b"%s\n%s\n" % (field.encode(), written)), written
+
+
+def _pair(one: tuple[int, bytes], other: tuple[int, bytes]) -> str:
+    return _NAMES[zlib.crc32(other[1], one[0]) % BUCKETS]

@@ -1,20 +1,17 @@
 """Whoosh's files, sealed: what it writes goes through memory to sealed bytes, never in the clear.
 
-A folder of one month holds segments (`*.seg`), tables of contents (`*.toc`), one `about`, and
-while a big merge runs, sorted runs (`*.spill`) under a key that nobody keeps. Everything else
-that Whoosh calls a file lives and dies in memory. Knows nothing of documents and terms.
+A folder of one month holds segments (`*.seg`), tables of contents (`*.toc`) and one `about`.
+Everything else that Whoosh calls a file lives and dies in memory. Knows nothing of documents and
+terms.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cryptography.cobblestone import Cobblestone256Encryptor
 from whoosh.filedb.filestore import Storage
 from whoosh.filedb.structfile import BufferFile, StructFile
 
@@ -22,8 +19,6 @@ from archive import seal
 from archive.search.whoosh_names import RamStorage
 
 _KEPT = (".seg", ".toc", "about")
-_READ = 256 * 1024  # bytes of a run read at once
-_SPILL = ".spill"
 _PART = ".part"
 
 
@@ -43,7 +38,6 @@ class SealedStorage(Storage):
         self._month = month
         self._generation = generation
         self._loose: dict[str, bytes] = {}  # files that are not kept, in memory only
-        self._spills: list[Spills] = []
 
     # -- files -----------------------------------------------------------------------
 
@@ -100,10 +94,8 @@ class SealedStorage(Storage):
     def lock(self, name: str) -> Any:
         raise NotImplementedError("the index has one lock of its own")
 
-    def temp_storage(self, name: str | None = None) -> Storage:
-        spills = Spills(self._path)
-        self._spills.append(spills)
-        return spills
+    def temp_storage(self, name: str | None = None) -> Any:
+        return RamStorage()
 
     def close(self) -> None:
         """Nothing: Whoosh closes a storage with every reader of it, also while a writer works."""
@@ -111,115 +103,9 @@ class SealedStorage(Storage):
     def forget(self) -> None:
         """Forgets what is not kept: whoever writes calls it at the end."""
         self._loose.clear()
-        for spills in self._spills:
-            spills.destroy()
-        self._spills.clear()
 
     def _context(self, name: str) -> bytes:
         return seal.index_file_context(self._month, self._generation, name)
-
-
-class Spills(Storage):
-    """Temporary files: in memory, but for sorted runs, which are sealed on disk.
-
-    Their key is random and lives in this object alone: after a crash nobody can open them.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder
-        self._memory = RamStorage()
-        self._key = secrets.token_bytes(seal.KEY)
-        self._runs: dict[str, Path] = {}
-
-    def create_file(self, name: str, **kwargs: Any) -> Any:
-        if not name.endswith(".run"):
-            return self._memory.create_file(name, **kwargs)
-        self._runs[name] = path = self._path / f"{secrets.token_hex(8)}{_SPILL}"
-        writer: Any = _RunWriter(path, self._key, self._context(path))
-        return StructFile(writer, name=name)
-
-    def open_file(self, name: str, **kwargs: Any) -> Any:
-        if name not in self._runs:
-            return self._memory.open_file(name, **kwargs)
-        path = self._runs[name]
-        plain = seal.unseal_stream(self._key, self._context(path), _pieces(path))
-        return StructFile(io.BufferedReader(_Pieces(plain), _READ), name=name)
-
-    def delete_file(self, name: str) -> None:
-        if name in self._runs:
-            self._runs.pop(name).unlink(missing_ok=True)
-        else:
-            self._memory.delete_file(name)
-
-    def temp_storage(self, name: str | None = None) -> Storage:
-        return Spills(self._path)
-
-    def destroy(self) -> None:
-        """Forgets everything, also what is on disk; may be called again."""
-        for path in self._runs.values():
-            path.unlink(missing_ok=True)
-        self._runs.clear()
-        self._memory.clean()
-
-    def _context(self, path: Path) -> bytes:
-        return seal.context("index-run", path.name)
-
-
-class _RunWriter(io.RawIOBase):
-    """A sorted run on its way to disk, sealed as it grows."""
-
-    def __init__(self, path: Path, key: bytes, ctx: bytes) -> None:
-        self._file = path.open("xb")
-        self._sealing = Cobblestone256Encryptor(key, ctx)
-        self._waiting = bytearray()
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self._waiting += data
-        if len(self._waiting) >= _READ:
-            self._flush()
-        return len(memoryview(data))
-
-    def close(self) -> None:
-        if not self.closed:
-            self._flush()
-            self._file.write(self._sealing.finalize())
-            self._file.close()
-        super().close()
-
-    def _flush(self) -> None:
-        self._file.write(self._sealing.update(bytes(self._waiting)))
-        self._waiting.clear()
-
-
-class _Pieces(io.RawIOBase):
-    """A stream of pieces, read as a file."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, into: Any) -> int:
-        while not self._rest:
-            piece = next(self._pieces, None)
-            if piece is None:
-                return 0
-            self._rest = memoryview(piece)
-        taken = self._rest[: len(into)]
-        into[: len(taken)] = taken
-        self._rest = self._rest[len(taken) :]
-        return len(taken)
-
-
-def _pieces(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while piece := file.read(_READ):
-            yield piece
 
 
 def names(folder: Path) -> list[str]:
@@ -252,7 +138,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what a writer that was killed left: its unfinished files and sorted runs."""
+    """Removes what a writer that was killed left: its unfinished files."""
     for name in names(folder):
-        if name.endswith((_PART, _SPILL)):
+        if name.endswith(_PART):
             (folder / name).unlink(missing_ok=True)

@@ -64,13 +64,11 @@ class WhooshIndex:
         *,
         analyser: Analyser,
         memory_bytes: int = 512 * 1024 * 1024,
-        sort_mb: int = 64,
         lock_wait_s: float = 60,
     ) -> None:
         self._path = path
         self._keys = keys
         self._analyser = analyser
-        self._sort_mb = sort_mb
         self._lock_wait_s = lock_wait_s
         self._months = OpenedMonths(path, keys, memory_bytes=memory_bytes)
         self._reading = self._months.lock
@@ -143,7 +141,7 @@ class WhooshIndex:
         """One commit; nothing of it stays if it fails. IndexDamaged, DiskFull."""
         rewritten = any(p.new for p in places(self._path) if p.month == where.month)
         with damage_named(where.month, writing=True):
-            writer = MonthWriter(where, self._months.key(where), sort_mb=self._sort_mb)
+            writer = MonthWriter(where, self._months.key(where))
             try:
                 yield writer
                 writer.commit(merge=merge and not rewritten)
@@ -170,7 +168,7 @@ class WhooshIndex:
     def _copy(self, snapshot: Snapshot, fresh: Place) -> None:
         key = self._keys.ensure(fresh.key_name)
         with damage_named(fresh.month):
-            copy(snapshot, lambda: MonthWriter(fresh, key, sort_mb=self._sort_mb))
+            copy(snapshot, lambda: MonthWriter(fresh, key))
             for analyser in analysers(snapshot.storage):
                 note_analyser(fresh.storage(key), analyser.rpartition("+fields-")[0])
 
@@ -192,9 +190,7 @@ class WhooshIndex:
             return
         key = self._months.key(fresh)
         with damage_named(where.month, writing=True):
-            lost = catch_up(
-                snapshot, fresh, key, lambda: MonthWriter(fresh, key, sort_mb=self._sort_mb)
-            )
+            lost = catch_up(snapshot, fresh, key, lambda: MonthWriter(fresh, key))
         opened = OpenMonth.read(fresh, key, reuse=None)
         living = sum(leaf.count - len(gone) for leaf, gone in opened.parts()) if opened else 0
         if opened is not None:

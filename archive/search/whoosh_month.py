@@ -14,7 +14,6 @@ import json
 import re
 from array import array
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,6 @@ from uuid import UUID
 
 from whoosh import fields
 from whoosh.reading import TermNotFound
-from whoosh.system import pack_uint
 from whoosh.util.text import utf8encode
 from whoosh.writing import NO_MERGE
 
@@ -38,31 +36,25 @@ from archive.search.whoosh_names import (
     Frequency,
     NumericColumn,
     SegmentReader,
-    SegmentWriter,
 )
+from archive.search.whoosh_postings import TermsWriter
 
 _FOLDER = re.compile(r"([0-9]{4}-[0-9]{2})\.([0-9]{1,9})(\.new)?")
 _ABOUT = "about"
 _INDEX_NAME = "MAIN"
-_COUNTED = ("text", "subject")  # fields whose terms are counted, for relevance
+COUNTED = ("text", "subject")  # fields whose terms are counted, for relevance
 _TIER = 4  # so many segments of one size are merged into one of the next
 _MOST_MERGED = 800  # documents written again by one commit
 MOST_COMPACTED = 2_000  # documents of a segment, that one of them may be taken out soon
 
 
-class _Terms(fields.FieldType):
-    """A field that is given its terms ready made."""
+class Terms(fields.FieldType):
+    """A field whose terms are given ready made; `counted`: also how often they come."""
 
     def __init__(self, counted: bool) -> None:
         self.format = Frequency() if counted else Existence()
-        self.counted = counted
         self.scorable = self.stored = self.unique = False
         self.analyzer = self.vector = self.column_type = None
-
-    def index(self, value: Any, **_: Any) -> Any:
-        for term, times in Counter(value).items():
-            once = 1 if not self.counted else times
-            yield utf8encode(term)[0], once, float(once), pack_uint(times) if self.counted else b""
 
 
 def _schema() -> Any:
@@ -71,7 +63,7 @@ def _schema() -> Any:
         key=fields.COLUMN(FixedBytesColumn(16)),
     )
     for name in FIELDS:
-        schema.add(name, _Terms(counted=name in _COUNTED))
+        schema.add(name, Terms(counted=name in COUNTED))
     return schema
 
 
@@ -284,13 +276,13 @@ class MonthWriter:
     Nothing is seen by readers, or left by a crash, before `commit` returns.
     """
 
-    def __init__(self, place: Place, key: bytes, *, sort_mb: int) -> None:
+    def __init__(self, place: Place, key: bytes) -> None:
         place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.storage = place.storage(key)
         if place.toc_number() < 0:
             FileIndex.create(self.storage, SCHEMA, _INDEX_NAME)
         index = FileIndex(self.storage, schema=SCHEMA, indexname=_INDEX_NAME)
-        self._writer: Any = SegmentWriter(index, _lk=False, limitmb=sort_mb)
+        self._writer: Any = TermsWriter(index, counted=COUNTED)
         self.changed = False
 
     def delete(self, doomed: Mapping[str, set[int]]) -> None:
@@ -302,7 +294,7 @@ class MonthWriter:
 
     def add(self, key: Key, terms: Mapping[str, Sequence[str]]) -> None:
         """A document with its terms."""
-        self._writer.add_document(occurred=key[0], key=key[1], **terms)
+        self._writer.add_terms({"occurred": key[0], "key": key[1]}, terms)
         self.changed = True
 
     def adopt(self, other: SealedStorage, segments: Iterable[Any]) -> None:

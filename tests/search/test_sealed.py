@@ -101,14 +101,13 @@ WRITTEN = Written()
 
 @contextmanager
 def watched(*folders: Path) -> Iterator[list[str]]:
-    """Looks into all files all the time; yields what was found readable and what files were."""
+    """Looks into all files all the time; yields what was found readable."""
     seen: list[str] = []
     over = threading.Event()
 
     def look() -> None:
         while not over.is_set():
             seen.extend(readable(*folders))
-            seen.extend(f"spill {p.name}" for p in files(*folders) if p.suffix == ".spill")
             over.wait(0.005)
 
     thread = threading.Thread(target=look)
@@ -132,12 +131,11 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def opened(folder: Path, *, sort_mb: float = 64) -> WhooshIndex:
+def opened(folder: Path) -> WhooshIndex:
     return WhooshIndex(
         folder / "index",
         open_keys(folder / "keys"),
         analyser=Analyser(NoLemmas()),
-        sort_mb=sort_mb,
         lock_wait_s=20,
     )
 
@@ -145,20 +143,15 @@ def opened(folder: Path, *, sort_mb: float = 64) -> WhooshIndex:
 # -- the marker ------------------------------------------------------------------------
 
 
-def test_no_word_is_readable_on_disk_although_sorting_goes_past_its_memory(
-    tmp_path: Path, temporary: Path
-) -> None:
-    index = opened(tmp_path, sort_mb=0.05)
+def test_no_word_is_readable_on_disk(tmp_path: Path, temporary: Path) -> None:
+    index = opened(tmp_path)
     with watched(tmp_path) as seen:
         for at in range(0, 120, 40):
             index.put(marked(40, first=at + 1))
         index.remove([UUID(int=n) for n in range(1, 20)], month="2026-09")
         index.rewrite("2026-09")
-    spills = {entry for entry in seen if entry.startswith("spill ")}
-    assert len(spills) > 3, "the writer was to go past its memory"
-    assert set(seen) - spills == set()
+    assert seen == []
     assert readable(tmp_path) == []
-    assert list(tmp_path.rglob("*.spill")) == []
     assert list(temporary.rglob("*")) == []
     assert index.count(Query(q=MARKER)) == 101
     assert index.check() == {}
@@ -167,7 +160,7 @@ def test_no_word_is_readable_on_disk_although_sorting_goes_past_its_memory(
 def test_files_are_written_in_the_folder_of_a_month_alone_and_under_known_names(
     tmp_path: Path, temporary: Path
 ) -> None:
-    index = opened(tmp_path, sort_mb=0.05)
+    index = opened(tmp_path)
     index.put(marked(1))  # keys are made
     WRITTEN.paths.clear()
     WRITTEN.on = True
@@ -179,18 +172,18 @@ def test_files_are_written_in_the_folder_of_a_month_alone_and_under_known_names(
         WRITTEN.on = False
     known = re.compile(
         r"(re)?write\.lock|2026-09\.[0-9]+(\.new)?/"
-        r"(removed|[0-9a-f]{16}\.spill|about\.part|_MAIN_[0-9]+\.toc\.part|MAIN_[0-9a-z]+\.seg\.part)"
+        r"(removed|about\.part|_MAIN_[0-9]+\.toc\.part|MAIN_[0-9a-z]+\.seg\.part)"
     )
     folder = str(tmp_path / "index") + "/"
     ours = {path.removeprefix(folder) for path in WRITTEN.paths if path.startswith(folder)}
     others = {path for path in WRITTEN.paths if not path.startswith(folder)}
-    assert any(path.endswith(".spill") for path in ours)
+    assert any(path.endswith(".seg.part") for path in ours)
     assert [path for path in ours if not known.fullmatch(path)] == []
     assert [path for path in others if not path.startswith(str(tmp_path / "keys"))] == []
 
 
 def _put_for_ever(folder: Path) -> None:
-    index = opened(folder, sort_mb=0.05)
+    index = opened(folder)
     number = 1
     while True:
         index.put(marked(20, first=number))
@@ -221,7 +214,6 @@ def test_after_kill_9_nothing_is_readable_and_everything_acknowledged_is_found(
         found = {hit.id.int for hit in index.find(Query(q=MARKER), limit=100_000)}
         assert found >= set(range(1, whole + 1))
         index.put([document(1_000_000 + round_number, text="sen jälkeen")])
-        assert not list((tmp_path / "index").rglob("*.spill"))
         assert not list((tmp_path / "index").rglob("*.part"))
         index.close()
     assert list(temporary.rglob("*")) == []
