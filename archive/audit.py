@@ -15,12 +15,17 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import Connection, text
 
 from archive.model import Actor
 
 CHAIN_LOCK = 7_401_002
 GENESIS = hashlib.sha256(b"contact-archive/audit/1").digest()
+_APPEND = """insert into audit_event
+    (at, actor_id, actor_kind, verb, recording_id, purpose, case_number, detail)
+    values (%(at)s, %(actor)s, %(kind)s, %(verb)s, %(rid)s, %(purpose)s, %(case)s,
+        %(detail)s::jsonb)"""
 _COLUMNS = "id, at, actor_id, actor_kind, verb, recording_id, purpose, case_number, detail"
 
 
@@ -65,7 +70,7 @@ class Asked:
 
 
 def append(
-    connection: Connection,
+    connection: Connection | psycopg.Connection[Any],
     *,
     at: datetime,
     actor: Actor,
@@ -75,22 +80,24 @@ def append(
     case: str | None = None,
     detail: Mapping[str, Any] | None = None,
 ) -> None:
-    """Adds one entry within the caller's transaction; durable when that commits."""
-    connection.execute(
-        text("""insert into audit_event
-            (at, actor_id, actor_kind, verb, recording_id, purpose, case_number, detail)
-            values (:at, :actor, :kind, :verb, :rid, :purpose, :case, cast(:detail as jsonb))"""),
-        {
-            "at": at,
-            "actor": actor.id,
-            "kind": actor.kind,
-            "verb": verb,
-            "rid": recording_id,
-            "purpose": purpose,
-            "case": case,
-            "detail": json.dumps(dict(detail or {})),
-        },
-    )
+    """Adds one entry within the caller's transaction; durable when that commits.
+
+    Over a connection of which each statement commits by itself (`db.quick`): durable on return.
+    """
+    row = {
+        "at": at,
+        "actor": actor.id,
+        "kind": actor.kind,
+        "verb": verb,
+        "rid": recording_id,
+        "purpose": purpose,
+        "case": case,
+        "detail": json.dumps(dict(detail or {})),
+    }
+    if isinstance(connection, Connection):
+        connection.exec_driver_sql(_APPEND, row)
+    else:
+        connection.execute(_APPEND, row)
 
 
 def chain(connection: Connection, *, limit: int = 1000) -> int:

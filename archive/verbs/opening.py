@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import Connection
 
 from archive import (
@@ -23,7 +24,7 @@ from archive import (
 )
 from archive.answers import MailView, Opened, View
 from archive.casework import emergencies
-from archive.db import reading, transaction
+from archive.db import quick, reading, transaction
 from archive.errors import (
     CaseRequired,
     Forbidden,
@@ -74,7 +75,7 @@ class Opening(Common):
         self._require_hearing(actor, recording, rendition)
         part = self._part(recording, rendition)
         opened = self._opened(recording, part, rendition)
-        with transaction(self.engine) as connection:
+        with quick(self.engine) as connection:
             self._note_opening(
                 connection, actor, recording, checked, case, {"rendition": rendition}
             )
@@ -290,7 +291,7 @@ class Opening(Common):
 
     def _note_opening(
         self,
-        connection: Connection,
+        connection: Connection | psycopg.Connection[Any],
         actor: Actor,
         recording: Recording,
         purpose: Purpose | Exceptional,
