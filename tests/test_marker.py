@@ -35,7 +35,10 @@ TEMPORARY = Path(os.environ.get("TMPDIR", "/tmp"))
 
 
 class Watcher(threading.Thread):
-    """Searches every file of the home again and again while things are written."""
+    """Searches every file of the home again and again while things are written.
+
+    A file that is as it was is not read again: reading all of them takes from who is watched.
+    """
 
     def __init__(self, *folders: Path) -> None:
         super().__init__()
@@ -43,11 +46,12 @@ class Watcher(threading.Thread):
         self._ended = threading.Event()
         self.found: set[str] = set()
         self.rounds = 0
+        self._known: dict[Path, tuple[int, int]] = {}
 
     def run(self) -> None:
         while not self._ended.is_set():
             for folder in self._folders:
-                self.found |= leaks(folder)
+                self.found |= leaks(folder, self._known)
             self.rounds += 1
             self._ended.wait(0.05)
 
@@ -56,8 +60,11 @@ class Watcher(threading.Thread):
         self.join()
 
 
-def leaks(folder: Path) -> set[str]:
-    """Files below `folder` that hold the marker in any form, by name or content."""
+def leaks(folder: Path, known: dict[Path, tuple[int, int]] | None = None) -> set[str]:
+    """Files below `folder` that hold the marker in any form, by name or content.
+
+    With `known`, when files were changed last and their size, only those that are not as then.
+    """
     found = set()
     for root, _, names in os.walk(folder):
         for name in names:
@@ -65,9 +72,15 @@ def leaks(folder: Path) -> set[str]:
             if any(form in os.fsencode(path) for form in FORMS):
                 found.add(str(path))
             try:
+                status = path.stat()
+                state = (status.st_mtime_ns, status.st_size)
+                if known is not None and known.get(path) == state:
+                    continue
                 content = path.read_bytes()
             except OSError:
                 continue
+            if known is not None:
+                known[path] = state
             if any(form in content for form in FORMS):
                 found.add(str(path))
     return found
