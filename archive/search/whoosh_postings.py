@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from archive.search.whoosh_names import SegmentWriter
@@ -39,14 +39,15 @@ class Postings:
                 if field in self._counted:
                     entry.append(min(times, _MOST_TIMES))
 
-    def add_matcher(self, field: str, term: str, matcher: Any, places: Any) -> None:
-        """What a segment has of a term; `places[document]` is its number here."""
+    def add_matcher(self, field: str, term: str, matcher: Any, places: Sequence[int]) -> None:
+        """What a segment has of a term; `places[document]` is its number here, -1 if it is gone."""
         entry = array("I")
-        if field not in self._counted:
-            entry.extend(places[doc] for doc in matcher.all_ids())
-        while matcher.is_active() and field in self._counted:
-            entry.append(places[matcher.id()])
-            entry.append(int(matcher.weight()))
+        counted = field in self._counted
+        while matcher.is_active():
+            if (doc := places[matcher.id()]) >= 0:
+                entry.append(doc)
+                if counted:
+                    entry.append(int(matcher.weight()))
             matcher.next()
         if entry:
             self._fields.setdefault(field, {}).setdefault(term, array("I")).extend(entry)
@@ -95,9 +96,13 @@ class TermsWriter(SegmentWriter):  # type: ignore[misc]  # whoosh is half annota
 
     def add_postings_to_pool(self, reader: Any, startdoc: int, docmap: Any) -> None:
         """Of a segment that is merged into this one: a term at a time."""
-        places = range(startdoc, self.docnum) if docmap is None else docmap
-        for field, term in reader.all_terms():
-            matcher = reader.postings(field, term)
+        count = reader.doc_count_all()
+        places: Sequence[int] = range(startdoc, startdoc + count)
+        if docmap is not None:
+            places = [docmap.get(doc, -1) for doc in range(count)]
+        codec, file = reader.codec() or self.codec, reader._terms._postfile
+        for (field, term), about in reader:  # asking for each term would look it up again
+            matcher = codec.postings_reader(file, about, self.schema[field].format)
             self._postings.add_matcher(field, bytes(term).decode(), matcher, places)
 
     def _flush_segment(self) -> None:
