@@ -158,7 +158,7 @@ class Config:
         5, "how long an unwrapped key may stay in memory, seconds, at most 60", _not_negative
     )
     index_memory_mb: int = setting(
-        512, "memory for opened index months, MiB; the oldest are closed first", _positive
+        1024, "memory for opened index months, MiB, of each process", _positive
     )
     index_url: str = setting(
         "",

@@ -162,7 +162,7 @@ def open_index(
     path: Path,
     keys: KeyProvider,
     *,
-    memory_mb: int = 512,
+    memory_mb: int = 1024,
     synonyms: Path | None = None,
     url: str = "",
 ) -> Index:

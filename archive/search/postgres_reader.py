@@ -78,7 +78,7 @@ class PostgresReader:
         keys: KeyProvider,
         *,
         analyser: Analyser,
-        memory_bytes: int = 512 * 1024 * 1024,
+        memory_bytes: int = 1024 * 1024 * 1024,
         pool_size: int = 8,
     ) -> None:
         self._url = url

@@ -22,6 +22,15 @@ _KEPT = (".seg", ".toc", "about")
 _PART = ".part"
 
 
+class WholeFile(BufferFile):
+    """The plaintext of a file; its parts are copies."""
+
+    def give_back(self) -> None:
+        """Lets go of the bytes: only what was copied out can be read from now on."""
+        self._buf = b""
+        self.file = io.BytesIO()
+
+
 class SealedStorage(Storage):
     """One folder of one month and generation, as Whoosh wants to see it.
 
@@ -61,8 +70,8 @@ class SealedStorage(Storage):
             return self._loose[name]
         return seal.unseal(self._key, self._context(name), (self._path / name).read_bytes())
 
-    def open_file(self, name: str, **_: Any) -> BufferFile:
-        return BufferFile(self.read(name), name=name)
+    def open_file(self, name: str, **_: Any) -> WholeFile:
+        return WholeFile(self.read(name), name=name)
 
     def file_length(self, name: str) -> int:
         """Plaintext bytes: a compound segment's table is made of these."""

@@ -63,7 +63,7 @@ class WhooshIndex:
         keys: KeyProvider,
         *,
         analyser: Analyser,
-        memory_bytes: int = 512 * 1024 * 1024,
+        memory_bytes: int = 1024 * 1024 * 1024,
         lock_wait_s: float = 60,
     ) -> None:
         self._path = path

@@ -26,7 +26,7 @@ from whoosh.util.text import utf8encode
 from whoosh.writing import NO_MERGE
 
 from archive.search.instants import Key
-from archive.search.sealed_storage import SealedStorage, names
+from archive.search.sealed_storage import SealedStorage, WholeFile, names
 from archive.search.terms import FIELDS, VERSION
 from archive.search.whoosh_names import (
     TOC,
@@ -132,10 +132,12 @@ class Leaf:
     def __init__(self, storage: SealedStorage, segment: Any) -> None:
         bare = copy.copy(segment)
         bare._deleted = None  # deletions change, the segment does not: see OpenMonth
-        self._reader: Any = SegmentReader(storage, SCHEMA, bare)
+        opening = _Opening(storage)
+        self._reader: Any = SegmentReader(opening, SCHEMA, bare)
         count = int(segment.doc_count_all())
         times = self._column("occurred", count)
         keys = list(zip(times, self._column("key", count), strict=True))
+        opening.forget()
         by_age = sorted(range(count), key=keys.__getitem__)
         self.count = count
         self.keys: list[Key] = [keys[doc] for doc in by_age]  # oldest first
@@ -144,7 +146,7 @@ class Leaf:
         for at, doc in enumerate(by_age):
             self.places[doc] = at
         name = segment.make_filename(segment.COMPOUND_EXT)
-        self.memory_bytes = 2 * storage.file_length(name) + 200 * count
+        self.memory_bytes = storage.file_length(name) + 200 * count
 
     def _column(self, name: str, count: int) -> list[Any]:
         column = SCHEMA[name].column_type
@@ -208,6 +210,30 @@ class Leaf:
     def close(self) -> None:
         """Gives back the opened bytes."""
         self._reader.close()
+
+
+class _Opening:
+    """A storage from which one segment is opened: what holds the whole of it can be given back.
+
+    Whoosh copies each part of a segment that it goes on reading, and would keep both.
+    """
+
+    def __init__(self, storage: SealedStorage) -> None:
+        self._storage = storage
+        self._files: list[WholeFile] = []
+
+    def open_file(self, name: str, **_: Any) -> WholeFile:
+        self._files.append(self._storage.open_file(name))
+        return self._files[-1]
+
+    def forget(self) -> None:
+        """Gives back what was opened whole."""
+        for file in self._files:
+            file.give_back()
+        self._files.clear()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
 
 
 @dataclass(slots=True)

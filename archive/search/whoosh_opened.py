@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import threading
 import time
 from collections import OrderedDict
@@ -40,7 +41,7 @@ class OpenedMonths:
         self._path = path
         self._keys = keys
         self._memory_bytes = memory_bytes
-        self._open: OrderedDict[str, OpenMonth] = OrderedDict()  # longest unused first
+        self._open: OrderedDict[str, OpenMonth] = OrderedDict()  # used last, last
         self._listed: tuple[int, list[Place]] | None = None  # change of the folder, what was there
 
     def names(self) -> list[str]:
@@ -184,10 +185,15 @@ class OpenedMonths:
             raise
 
     def _close_unused(self) -> None:
-        """Keeps within the memory given; the month at hand stays whatever it takes."""
+        """Keeps within the memory given; the month at hand, the last, stays whatever it takes.
+
+        Which one goes is left to chance: questions walk the months in one order, so that what was
+        used longest ago is what is wanted next, and a year a little too large for the memory would
+        be opened anew by every question.
+        """
         taken = sum(opened.memory_bytes for opened in self._open.values())
         while taken > self._memory_bytes and len(self._open) > 1:
-            _, opened = self._open.popitem(last=False)
+            opened = self._open.pop(random.choice([*self._open][:-1]))  # noqa: S311 - no secret
             taken -= opened.memory_bytes
             opened.close()
 
