@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from archive.archive import Archive
 from archive.auth import People
 from archive.db import reading, transaction
 from archive.describing import Describer
+from archive.formats import transcript
 from archive.model import Purpose, Scope
 from archive.reception import complete_descriptor
 from archive.search import open_index
@@ -152,6 +154,23 @@ def test_silenced_stretches_are_cut_out_of_what_is_read_and_of_what_is_found(
     assert len(found(machine, "pistorasia")) == 1
     assert objects(archive) == ["envelope.2", "original", "peaks.2001", "playback.2001",
                                 "transcript.1"]  # fmt: skip
+
+
+def test_a_vcon_carries_what_was_said_without_silenced_stretches(
+    machine: Machine, call: str
+) -> None:
+    assert machine.patch(
+        f"/api/v1/recordings/{call}/metadata", {"masked": [[2.5, 3.0]]}
+    ).status_code == 200  # fmt: skip
+    machine.work()
+    signed = machine.get(f"/api/v1/recordings/{call}/vcon", PURPOSE)
+    assert signed.status_code == 200
+    payload = signed.get_json()["payload"]
+    made = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    (said,) = made["analysis"]
+    assert (said["type"], said["dialog"], said["mediatype"]) == ("transcript", 0, "text/vtt")
+    _, lines = transcript.parse(said["body"].encode())
+    assert [(line.start_s, line.text) for line in lines] == [(0.0, LINES[0]), (4.0, LINES[2])]
 
 
 def test_a_transcript_that_comes_while_the_call_is_described_is_not_lost(

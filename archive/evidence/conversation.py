@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from archive.formats import vcon
+from archive import transcripts
+from archive.formats import transcript, vcon
 from archive.model import Descriptor, Kind, MailDescription, Recording
 from archive.vault import Description
 
@@ -34,11 +35,13 @@ def of(
     """One vCon of these recordings, in their order.
 
     What does not fit into `most` bytes together stands as an "incomplete" dialog with its
-    digest in the attachment.
+    digest in the attachment. What was said in a call stands as an analysis, without the lines of
+    silenced stretches.
     """
     parties = vcon.Parties()
     dialogs: list[dict[str, Any]] = []
     attachments: list[dict[str, Any]] = []
+    analyses: list[dict[str, Any]] = []
     for talk in talks:
         content, used = _fitting(talk, most)
         most -= used
@@ -49,6 +52,16 @@ def of(
                 dialog=len(dialogs),
             )
         )  # fmt: skip
+        if lines := transcripts.said(talk.descriptor, talk.description):
+            written = transcript.write(transcript.VTT, lines).decode()
+            analyses.append(
+                vcon.transcript(
+                    written,
+                    media_type=transcript.VTT,
+                    dialog=len(dialogs),
+                    vendor="contact-archive",
+                )
+            )
         dialogs.append(made)
     return vcon.container(
         id,
@@ -57,6 +70,7 @@ def of(
         parties=parties,
         dialogs=dialogs,
         attachments=attachments,
+        analyses=analyses,
     )
 
 

@@ -96,6 +96,7 @@ def container(
     parties: Parties,
     dialogs: list[dict[str, Any]],
     attachments: list[dict[str, Any]],
+    analyses: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """The whole vCon, unsigned."""
     made: dict[str, Any] = {
@@ -104,7 +105,7 @@ def container(
         "created_at": created_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         "parties": parties.found,
         "dialog": dialogs,
-        "analysis": [],
+        "analysis": analyses or [],
         "attachments": attachments,
     }
     return made | ({"subject": subject} if subject else {})
@@ -122,6 +123,18 @@ def attachment(
         "mediatype": "application/json",
         "encoding": "json",
         "body": dict(body),
+    }
+
+
+def transcript(body: str, *, media_type: str, dialog: int, vendor: str) -> dict[str, Any]:
+    """What was said in one dialog, as an analysis; `vendor`: what it comes from."""
+    return {
+        "type": "transcript",
+        "dialog": dialog,
+        "vendor": vendor,
+        "mediatype": media_type,
+        "encoding": "none",
+        "body": body,
     }
 
 
