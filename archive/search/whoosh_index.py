@@ -45,7 +45,7 @@ from archive.search.whoosh_rewrite import Snapshot, catch_up, copy
 from archive.search.whoosh_walk import matching, newest, scores, weights
 
 _REMOVED = "removed"  # an empty file: the month lost documents and was not rewritten yet
-_PIECES = 8  # small segments of a month beyond which it is worth rewriting
+_PIECES = 4  # small segments of a month beyond which it is worth rewriting
 _LOCK = "write.lock"  # empty; held while something is written
 _REWRITE_LOCK = "rewrite.lock"  # empty; held while a month is being rewritten
 _REWRITE_WAIT_S = 900

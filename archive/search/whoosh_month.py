@@ -45,7 +45,7 @@ _INDEX_NAME = "MAIN"
 COUNTED = ("text", "subject")  # fields whose terms are counted, for relevance
 _TIER = 4  # so many segments of one size are merged into one of the next
 _MOST_MERGED = 800  # documents written again by one commit
-MOST_COMPACTED = 2_000  # documents of a segment, that one of them may be taken out soon
+MOST_COMPACTED = 5_000  # documents of a segment, that one of them may be taken out soon
 
 
 class Terms(fields.FieldType):
