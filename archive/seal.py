@@ -15,7 +15,7 @@ import json
 import re
 import struct
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -179,38 +179,13 @@ def unseal(key: bytes, ctx: bytes, sealed: bytes) -> bytes:
         raise SealBroken(reason=_why(key, ctx, sealed[:PREFIX], len(sealed))) from None
 
 
-def unseal_stream(key: bytes, ctx: bytes, sealed: Iterable[bytes]) -> Iterator[bytes]:
-    """The plaintext in pieces, each authenticated before it leaves.
-
-    SealBroken as in `unseal`; truncation is known only at the end, so whoever must not act on
-    half a message waits for it.
-    """
-    opening = Cobblestone256Decryptor(key, ctx)
-    prefix, total = b"", 0
-    for piece in sealed:
-        prefix += piece[: PREFIX - len(prefix)]
-        total += len(piece)
-        try:
-            plain = opening.update(piece)
-        except InvalidTag:
-            raise SealBroken(reason=_why(key, ctx, prefix, None)) from None
-        if plain:
-            yield plain
-    try:
-        plain = opening.finalize()
-    except InvalidTag:
-        raise SealBroken(reason=_why(key, ctx, prefix, total)) from None
-    if plain:
-        yield plain
-
-
-def _why(key: bytes, ctx: bytes, prefix: bytes, total: int | None) -> Broken:
-    """What is wrong with a stream that did not open; `total` None where its end is not known."""
+def _why(key: bytes, ctx: bytes, prefix: bytes, total: int) -> Broken:
+    """What is wrong with a stream of `total` bytes that did not open."""
     if len(prefix) < PREFIX:
         return Broken.TRUNCATED
     if not _Derived.of(key, ctx, prefix).committed:
         return Broken.COMMITMENT
-    if total is not None and (total - PREFIX) % _SEALED_CHUNK < TAG:
+    if (total - PREFIX) % _SEALED_CHUNK < TAG:
         return Broken.TRUNCATED
     return Broken.TAG
 

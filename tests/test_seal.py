@@ -9,7 +9,7 @@ import random
 import runpy
 import struct
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
@@ -140,7 +140,6 @@ def check_stream(vector: dict[str, str]) -> None:
     reader = reader_of(sealed, key=key, ctx=ctx)
     ways: list[Callable[[], bytes]] = [
         lambda: seal.unseal(key, ctx, sealed),
-        lambda: b"".join(seal.unseal_stream(key, ctx, pieces(sealed, 1000))),
         lambda: b"".join(reader.read(0, reader.length)),
     ]
     if vector["expect"] != "success":
@@ -448,16 +447,11 @@ def test_a_store_that_gives_less_than_it_holds_is_noticed() -> None:
 
 
 def ways(sealed: bytes) -> set[str]:
-    """Why each of the three readers refuses."""
+    """Why each of the two readers refuses."""
     return {
         broken(lambda: seal.unseal(KEY, CTX, sealed)),
-        broken(lambda: list(seal.unseal_stream(KEY, CTX, pieces(sealed, 5000)))),
         broken(lambda: read_all(sealed)),
     }
-
-
-def pieces(sealed: bytes, size: int) -> Iterator[bytes]:
-    yield from (sealed[at : at + size] for at in range(0, len(sealed), size))
 
 
 @settings(max_examples=60, deadline=None)
@@ -499,11 +493,6 @@ def test_chunks_of_two_streams_under_one_key_do_not_mix() -> None:
     assert ways(one[:56] + other[56:]) == {"tag"}
     middle = 56 + SEALED_CHUNK
     assert ways(one[:middle] + other[middle:]) == {"tag"}
-
-
-def test_a_stream_in_pieces_of_one_byte_opens() -> None:
-    sealed = seal.seal(KEY, CTX, plaintext(17_000))
-    assert b"".join(seal.unseal_stream(KEY, CTX, pieces(sealed, 1))) == plaintext(17_000)
 
 
 PLACES = [(ID, "original", 1), (uuid4(), "original", 1), (ID, "playback", 1), (ID, "original", 2)]
