@@ -32,9 +32,9 @@ class Reader(threading.Thread):
             for id, content in self._contents.items():
                 status, body = fetch(self._archive, self._token, id)
                 self.reads += 1
-                self.stop.wait(0.02)  # it shares the machine with what it reads from
                 if (status, body) != (200, content):
                     self.failures.append((id, status))
+                self.stop.wait(0.02)  # it shares the machine with what it reads from
 
 
 def deliver(archive: Running, token: str, number: int) -> tuple[str, bytes]:

@@ -8,7 +8,6 @@ the very terms that ours is.
 
 from __future__ import annotations
 
-import copy
 import itertools
 import random
 import shutil
@@ -38,8 +37,8 @@ from archive.model import Direction, Document, Kind, Query
 from archive.search import Index, open_index
 from archive.search.finnish import Analyser, default_analyser
 from archive.search.instants import microseconds, month_of
-from archive.search.terms import FIELDS, document_terms
-from archive.search.whoosh_month import COUNTED, SCHEMA, Terms
+from archive.search.terms import document_terms
+from archive.search.whoosh_month import Terms, schema_of
 from archive.search.whoosh_names import FileIndex, FileStorage, Frequency, SegmentWriter
 
 END = datetime(2026, 11, 24, tzinfo=UTC)
@@ -255,10 +254,7 @@ class BareWhoosh:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._schema = copy.deepcopy(SCHEMA)
-        for name in FIELDS:
-            self._schema.remove(name)
-            self._schema.add(name, _GivenTerms(counted=name in COUNTED))
+        self._schema = schema_of(_GivenTerms)
         self.seconds = 0.0
 
     def put(self, documents: Sequence[tuple[Document, dict[str, list[str]]]]) -> None:

@@ -96,7 +96,7 @@ def container(
     parties: Parties,
     dialogs: list[dict[str, Any]],
     attachments: list[dict[str, Any]],
-    analyses: list[dict[str, Any]] | None = None,
+    analyses: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """The whole vCon, unsigned."""
     made: dict[str, Any] = {
@@ -105,7 +105,7 @@ def container(
         "created_at": created_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         "parties": parties.found,
         "dialog": dialogs,
-        "analysis": analyses or [],
+        "analysis": analyses,
         "attachments": attachments,
     }
     return made | ({"subject": subject} if subject else {})

@@ -57,17 +57,18 @@ class Terms(fields.FieldType):
         self.analyzer = self.vector = self.column_type = None
 
 
-def _schema() -> Any:
+def schema_of(kind: type[Terms]) -> Any:
+    """Time and id of a document in columns, and every field of FIELDS of this kind."""
     schema = fields.Schema(
         occurred=fields.COLUMN(NumericColumn("q")),
         key=fields.COLUMN(FixedBytesColumn(16)),
     )
     for name in FIELDS:
-        schema.add(name, Terms(counted=name in COUNTED))
+        schema.add(name, kind(counted=name in COUNTED))
     return schema
 
 
-SCHEMA = _schema()
+SCHEMA = schema_of(Terms)
 
 
 # -- folders ---------------------------------------------------------------------------

@@ -11,7 +11,6 @@ import os
 import random
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,7 +40,7 @@ class OpenedMonths:
         self._path = path
         self._keys = keys
         self._memory_bytes = memory_bytes
-        self._open: OrderedDict[str, OpenMonth] = OrderedDict()  # used last, last
+        self._open: dict[str, OpenMonth] = {}  # used last, last
         self._listed: tuple[int, list[Place]] | None = None  # change of the folder, what was there
 
     def names(self) -> list[str]:

@@ -100,7 +100,7 @@ class TermsWriter(SegmentWriter):  # type: ignore[misc]  # whoosh is half annota
         places: Sequence[int] = range(startdoc, startdoc + count)
         if docmap is not None:
             places = [docmap.get(doc, -1) for doc in range(count)]
-        codec, file = reader.codec() or self.codec, reader._terms._postfile
+        codec, file = reader.codec(), reader._terms._postfile
         for (field, term), about in reader:  # asking for each term would look it up again
             matcher = codec.postings_reader(file, about, self.schema[field].format)
             self._postings.add_matcher(field, bytes(term).decode(), matcher, places)
