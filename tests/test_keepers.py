@@ -694,6 +694,7 @@ def test_an_engine_that_hangs_keeps_one_asker_waiting_and_not_all(
         return time.monotonic() - begun
 
     bao.process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, bao.process.pid, os.WSTOPPED)  # till then its threads may answer
     try:
         ask(0)
         time.sleep(1.1)

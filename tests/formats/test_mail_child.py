@@ -127,6 +127,8 @@ def stop(parser: MailParser, number: signal.Signals) -> None:
     child = parser._child
     assert child is not None
     child.send_signal(number)
+    if number == signal.SIGSTOP:  # it is sent at once and comes into force a little later
+        os.waitid(os.P_PID, child.pid, os.WSTOPPED)
 
 
 def test_a_child_that_dies_is_replaced_and_the_next_email_is_read() -> None:
