@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from itertools import islice
+from pathlib import Path
 
-from archive.bench import finding
+import pytest
+
+from archive.bench import bed as beds
+from archive.bench import finding, invented
 from archive.bench.finding import GOALS, KINDS, Measured
+from archive.errors import BadRequest
+from archive.model import Document, Query
+from archive.search.whoosh_index import WhooshIndex
 
 
 def test_the_contacts_are_the_same_every_time_and_spread_over_a_year() -> None:
-    first, second = (list(islice(finding.contacts(2_000), 500)) for _ in range(2))
+    first, second = (list(islice(invented.contacts(2_000), 500)) for _ in range(2))
     assert first == second
-    whole = list(finding.contacts(400))
+    whole = list(invented.contacts(400))
     assert len({document.id for document in whole}) == 400
     assert len({document.occurred_at.strftime("%Y-%m") for document in whole}) == 13
     words = [len(document.text.split()) for document in whole]
@@ -35,3 +44,32 @@ def test_both_sides_find_the_same_and_every_figure_comes_out() -> None:
     assert found.sealing is not None
     assert found.detail()["sealing_costs"] == round(found.sealing, 3)
     assert min(found.own_per_s, found.analysis_per_s, found.bare_whoosh_per_s) > 0
+
+
+def test_a_kept_bed_that_was_cut_off_goes_on_and_is_then_asked_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beds, "BATCH", 100)
+    keep, put, batches = tmp_path / "kept", WhooshIndex.put, list[int]()
+
+    def cut_off_in_the_third(index: WhooshIndex, documents: Iterable[Document]) -> None:
+        batches.append(len(given := list(documents)))
+        put(index, given)
+        if len(batches) == 3:  # ours holds the batch, the bare side does not
+            raise KeyboardInterrupt
+
+    def run(count: int = 400) -> None:
+        with beds.bed(count, "whoosh", say=lambda words: None, keep=keep) as on:
+            assert on.index.count(Query()) == count
+            assert finding.measure(on, "common word", asked=5).own
+
+    monkeypatch.setattr(WhooshIndex, "put", cut_off_in_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert json.loads((keep / "filled.json").read_bytes())["done"] == 200
+    run()
+    assert batches == [100] * 5
+    run()
+    assert batches == [100] * 5
+    with pytest.raises(BadRequest, match="--keep"):
+        run(500)

@@ -7,7 +7,7 @@ from itertools import islice
 
 from archive import mending
 from archive.archive import SYSTEM, Archive
-from archive.bench import finding, paging
+from archive.bench import invented, paging
 from archive.model import Query
 from tests.clock import Clock
 
@@ -15,7 +15,7 @@ from tests.clock import Clock
 def test_generated_contacts_are_found_and_shown_as_if_they_had_come_in(
     archive: Archive, clock: Clock
 ) -> None:
-    made = list(islice(finding.contacts(60), 60))
+    made = list(islice(invented.contacts(60), 60))
     count = paging.fill(archive, made, now=clock(), say=lambda words: None)
     assert 58 <= count <= 60  # the oldest may be a year old by now
     newest = made[-1]

@@ -556,10 +556,13 @@ def indexing(rounds: int, *, contacts: int = CONTACTS) -> Figure:
     )  # fmt: skip
 
 
-def search(contacts: int, engines: Sequence[str], *, as_json: bool) -> None:
-    """Every kind of question on each engine, printed."""
+def search(
+    contacts: int, engines: Sequence[str], *, as_json: bool, keep: Path | None = None
+) -> None:
+    """Every kind of question on each engine, printed. `keep`: see `archive.bench.finding`."""
     for engine in engines:
-        found = result_of_search(contacts, engine, _say, True).detail()
+        folder = keep / f"{engine}-{contacts}" if keep is not None else None
+        found = result_of_search(contacts, engine, _say, True, keep=folder).detail()
         if as_json:
             click.echo(json.dumps({"id": f"search-{engine}", **found}))
             continue

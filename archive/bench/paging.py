@@ -27,7 +27,8 @@ from sqlalchemy import text
 from archive import catalogue, documents, keys, retention, worker
 from archive.archive import SYSTEM, Archive
 from archive.bench import Figure, Rig, _say, rig
-from archive.bench.finding import COMMON, END, PAIR, contacts, p95
+from archive.bench.finding import p95
+from archive.bench.invented import COMMON, END, PAIR, contacts
 from archive.db import quick, transaction
 from archive.errors import PartFailed
 from archive.model import (

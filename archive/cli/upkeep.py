@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -184,20 +185,33 @@ def doctor(assembly: Assembly) -> None:
     help="Of `search` and `pages`.",
 )
 @click.option("--engine", type=click.Choice(["whoosh", "postgres"]), help="Of `search`; both.")
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Of `search`: the folder where its contacts stay.",
+)
 def bench(
-    ids: tuple[str, ...], as_json: bool, rounds: int, contacts: int, engine: str | None
+    ids: tuple[str, ...],
+    as_json: bool,
+    rounds: int,
+    contacts: int,
+    engine: str | None,
+    keep: Path | None,
 ) -> None:
     """Measure side by side, as ratios in one run.
 
     `bench search` asks every kind of question, `bench pages` waits as people at the desks do,
     `bench intake smtp mail-memory` delivers by 1, 8 and 32 connections and over SMTP,
     `bench freshness` asks for what is being delivered until it is found.
+
+    What `bench search` has filled is kept with --keep, and from a million contacts on among the
+    caches: a run that was cut off goes on there, the next one asks at once.
     """
     from archive import bench as measuring
 
     if "search" in ids:
         engines = [engine] if engine else ["whoosh", "postgres"]
-        measuring.search(contacts, engines, as_json=as_json)
+        measuring.search(contacts, engines, as_json=as_json, keep=keep)
     if "pages" in ids:
         measuring.pages(contacts, as_json=as_json)
     if ids and not (ids := tuple(id for id in ids if id not in {"search", "pages"})):
