@@ -1,7 +1,8 @@
 """Questions to a large audit log: who opened this, what did they open, who met this customer.
 
-A million entries (ARCHIVE's own table and indexes, filled by the database itself), each question
-for the newest hundred; the measure beside it is one look-up of as many rows by their primary key.
+A million entries unless told otherwise (ARCHIVE's own table and indexes, filled by the database
+itself), each question for the newest hundred; the measure beside it is one look-up of as many
+rows by their primary key.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 
 from archive import audit
-from archive.bench import Figure, _say
+from archive.bench import ENTRIES, Figure, _say
 from archive.db import migrate, open_engine
 from archive.embedded import Parts
 
-ENTRIES = 1_000_000
+PORTION = 250_000  # put at once
 PEOPLE, RECORDINGS, CUSTOMERS = 50, 100_000, 50_000
 ASKED = 30  # times a question and round
 PAGE = 100
@@ -39,7 +40,7 @@ select now() - (cast(:n as bigint) - i) * interval '30 seconds',
         md5('customer-' || (i * 15485863 % cast(:customers as bigint))),
         md5('phone-' || (i * 32452843 % cast(:customers as bigint)))
     ))
-from generate_series(cast(1 as bigint), cast(:n as bigint)) i"""
+from generate_series(cast(:first as bigint), cast(:last as bigint)) i"""
 
 
 def asking(rounds: int, *, entries: int = ENTRIES) -> Figure:
@@ -61,8 +62,12 @@ def asking(rounds: int, *, entries: int = ENTRIES) -> Figure:
 def _fill(engine: Engine, entries: int) -> None:
     _say("filling the audit log")
     values = {"n": entries, "people": PEOPLE, "recordings": RECORDINGS, "customers": CUSTOMERS}
-    with engine.begin() as connection:
-        connection.execute(text(_FILL), values)
+    for first in range(1, entries + 1, PORTION):
+        last = min(first + PORTION - 1, entries)
+        with engine.begin() as connection:
+            connection.execute(text(_FILL), values | {"first": first, "last": last})
+        if last < entries:
+            _say(f"{last} of {entries} entries")
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("vacuum analyze audit_event"))
 

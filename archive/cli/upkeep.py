@@ -190,6 +190,13 @@ def doctor(assembly: Assembly) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Of `search`: the folder where its contacts stay.",
 )
+@click.option(
+    "--entries",
+    type=click.IntRange(1_000),
+    default=1_000_000,
+    show_default=True,
+    help="Of `audit`.",
+)
 def bench(
     ids: tuple[str, ...],
     as_json: bool,
@@ -197,6 +204,7 @@ def bench(
     contacts: int,
     engine: str | None,
     keep: Path | None,
+    entries: int,
 ) -> None:
     """Measure side by side, as ratios in one run.
 
@@ -216,4 +224,4 @@ def bench(
         measuring.pages(contacts, as_json=as_json)
     if ids and not (ids := tuple(id for id in ids if id not in {"search", "pages"})):
         return
-    measuring.run(ids, as_json=as_json, rounds=rounds)
+    measuring.run(ids, as_json=as_json, rounds=rounds, entries=entries)
