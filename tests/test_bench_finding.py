@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,10 +67,29 @@ def test_a_kept_bed_that_was_cut_off_goes_on_and_is_then_asked_at_once(
     monkeypatch.setattr(WhooshIndex, "put", cut_off_in_the_third)
     with pytest.raises(KeyboardInterrupt):
         run()
-    assert json.loads((keep / "filled.json").read_bytes())["done"] == 200
+    assert json.loads((keep / "share-0.json").read_bytes())["done"] == 200
     run()
     assert batches == [100] * 5
     run()
     assert batches == [100] * 5
     with pytest.raises(BadRequest, match="--keep"):
         run(500)
+
+
+def test_several_writers_fill_a_bed_of_postgresql_and_go_on_where_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = tmp_path / "kept"
+
+    def told() -> dict[str, Any]:
+        return finding.result(
+            300, "postgres", lambda words: None, True, asked=5, keep=keep
+        ).detail()
+
+    first = told()
+    assert (first["writers"], first["analysis_per_s"]) == (2, None)
+    half = keep / "share-1.json"
+    half.write_text(json.dumps(json.loads(half.read_bytes()) | {"done": 0}))
+    finding.result.cache_clear()
+    assert set(told()["questions"]) == set(KINDS)  # that both sides find the same is asserted there
+    assert json.loads(half.read_bytes())["done"] == 150

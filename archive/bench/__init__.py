@@ -553,8 +553,8 @@ def indexing(rounds: int, *, contacts: int = CONTACTS) -> Figure:
         "P6", "contacts put a second, analysis included ÷ bare Whoosh writer fed the same terms",
         found.own_per_s / bare, 0.9, "higher",
         {"put_per_s": round(found.own_per_s), "bare_per_s": round(bare),
-         "writing_alone": round(found.writing_per_s / bare, 3),
-         "analysis_per_s": round(found.analysis_per_s), "contacts": contacts},
+         "writing_alone": round((found.writing_per_s or 0.0) / bare, 3),
+         "analysis_per_s": round(found.analysis_per_s or 0.0), "contacts": contacts},
     )  # fmt: skip
 
 

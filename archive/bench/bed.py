@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import multiprocessing
+import multiprocessing.connection
 import os
 import shutil
 import tempfile
@@ -24,7 +26,7 @@ from archive.bench.invented import contacts
 from archive.bench.yardsticks import BarePostgres, BareWhoosh, Unsealed, Yardstick, tantivy_at
 from archive.db import ensure_database
 from archive.embedded import Parts
-from archive.errors import BadRequest
+from archive.errors import BadRequest, PartFailed
 from archive.keyring.roots import FileRootKey
 from archive.keys import KeysDirectory
 from archive.model import Document
@@ -34,20 +36,31 @@ from archive.search.sealed_storage import write_durably
 from archive.search.terms import document_terms
 
 BATCH = 1_000
+SAID = 10 * BATCH  # contacts from one word of progress to the next
 LARGE = 1_000_000  # contacts; from here on a bed is kept unless told where
-_STATE = "filled.json"
+WRITERS = {"whoosh": 1, "postgres": 2}  # the first by the clock, beside Whoosh's own
+_STATE, _SHARE = "bed.json", "share-{}.json"
 
 
 @dataclass(slots=True)
-class Filled:
-    """How far a bed is filled, and what its filling took; beside it as JSON after each batch."""
+class Share:
+    """What one writer fills, how far it is and what it took; beside the bed as JSON."""
 
-    contacts: int
-    terms: int  # of the first contacts, as a checksum: another analyser needs another bed
+    first: int  # of the contacts, in their order
+    last: int  # the first that is not its own
     done: int = 0
     own_seconds: float = 0.0  # of putting, analysis included
     analysis_seconds: float = 0.0
     bare_whoosh_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Filled:
+    """What a bed holds; beside it as JSON."""
+
+    contacts: int
+    terms: int  # of the first contacts, as a checksum: another analyser needs another bed
+    shares: int
     whole: bool = False  # put together as by night, with the bare sides' indexes
 
 
@@ -58,8 +71,18 @@ class Bed:
     index: Index
     bare: BarePostgres
     analyser: Analyser
-    filled: Filled
+    shares: Sequence[Share]
     yardsticks: Sequence[Yardstick] = ()
+
+    def a_second(self, what: str) -> float | None:
+        """Contacts a second of `what` ("own", "analysis", "bare_whoosh"), all writers together.
+
+        None where it was not measured.
+        """
+        seconds: list[float] = [getattr(share, f"{what}_seconds") for share in self.shares]
+        if not all(seconds):
+            return None
+        return sum(s.done / taken for s, taken in zip(self.shares, seconds, strict=True))
 
 
 def kept_for(engine: str, contacts_: int) -> Path:
@@ -100,36 +123,57 @@ def _laid(
     folder: Path, count: int, engine: str, say: Callable[[str], None], yardsticks: bool
 ) -> Iterator[Bed]:
     analyser = default_analyser()
-    sealed = engine == "postgres"
     with ExitStack() as ends:
         parts = ends.enter_context(Parts(folder / "home", say=say))
-        filled = _state(folder, Filled(count, _checksum(analyser)))
-        urls = [parts.database_url.replace("/archive?", f"/{n}?") for n in ("bare", "own")]
-        ensure_database(urls[0])
-        keys = _keys(folder / "keys")
-        index = open_index(folder / "index", keys, url=urls[1] if sealed else "")
-        ends.enter_context(closing(index))
-        bare = ends.enter_context(closing(BarePostgres(urls[0])))
-        beside = _yardsticks(folder, analyser, sealed=sealed) if yardsticks else []
+        filled = _state(folder, Filled(count, _checksum(analyser), WRITERS[engine]))
+        sites = _Sites(folder, parts.database_url, engine)
+        ensure_database(sites.bare_url)
+        beside = _yardsticks(folder, analyser, engine) if yardsticks else []
         for each in beside:
             ends.enter_context(closing(each))
-        made = Bed(index, bare, analyser, filled, beside)
-        if filled.done < count:
-            _fill(made, folder, None if sealed else BareWhoosh(folder / "bare"), say)
+        bare = ends.enter_context(closing(BarePostgres(sites.bare_url)))
+        if engine == "postgres":
+            _fill_together(sites, filled, say)
+        index = ends.enter_context(closing(sites.index()))
+        shares = [_share(folder, filled, number) for number in range(filled.shares)]
+        made = Bed(index, bare, analyser, shares, beside)
+        if engine == "whoosh":
+            _fill_by_the_clock(made, folder, say)
         if not filled.whole:
-            _finish(made, urls[1] if sealed else None, say)
+            _finish(made, sites, say)
             filled.whole = True
-            _save(folder, filled)
+            _save(folder / _STATE, filled)
         bare.ready()
         for each in beside:
             each.ready()
         yield made
 
 
+@dataclass(frozen=True, slots=True)
+class _Sites:
+    """Where a bed's parts are; for its writers' processes too."""
+
+    folder: Path
+    database_url: str
+    engine: str
+
+    @property
+    def bare_url(self) -> str:
+        return self.database_url.replace("/archive?", "/bare?")
+
+    @property
+    def own_url(self) -> str:
+        return self.database_url.replace("/archive?", "/own?") if self.engine == "postgres" else ""
+
+    def index(self) -> Index:
+        return open_index(self.folder / "index", _keys(self.folder / "keys"), url=self.own_url)
+
+
 def _state(folder: Path, new: Filled) -> Filled:
     try:
         found = Filled(**json.loads((folder / _STATE).read_bytes()))
     except FileNotFoundError:
+        _save(folder / _STATE, new)
         return new
     if (found.contacts, found.terms) != (new.contacts, new.terms):
         raise BadRequest(
@@ -139,8 +183,16 @@ def _state(folder: Path, new: Filled) -> Filled:
     return found
 
 
-def _save(folder: Path, filled: Filled) -> None:
-    write_durably(folder / _STATE, json.dumps(asdict(filled)).encode())
+def _share(folder: Path, filled: Filled, number: int) -> Share:
+    try:
+        return Share(**json.loads((folder / _SHARE.format(number)).read_bytes()))
+    except FileNotFoundError:
+        edges = [filled.contacts * n // filled.shares for n in (number, number + 1)]
+        return Share(*edges)
+
+
+def _save(path: Path, state: Share | Filled) -> None:
+    write_durably(path, json.dumps(asdict(state)).encode())
 
 
 def _checksum(analyser: Analyser) -> int:
@@ -155,53 +207,104 @@ def _keys(folder: Path) -> KeysDirectory:
     return KeysDirectory(folder, root=root, cache_s=5)
 
 
-def _yardsticks(folder: Path, analyser: Analyser, *, sealed: bool) -> list[Yardstick]:
-    """Tantivy where it is installed, and our index unsealed (`sealed`: not that)."""
+def _yardsticks(folder: Path, analyser: Analyser, engine: str) -> list[Yardstick]:
+    """Tantivy where it is installed, and Whoosh's index unsealed."""
     fast = tantivy_at(folder / "tantivy", analyser)
     made: list[Yardstick] = [fast] if fast is not None else []
-    if sealed:
+    if engine == "postgres":
         return made
     return [*made, Unsealed(folder / "plain", _keys(folder / "plain-keys"), analyser)]
 
 
-def _fill(on: Bed, folder: Path, whoosh: BareWhoosh | None, say: Callable[[str], None]) -> None:
+def _batches(share: Share, count: int) -> Iterator[list[Document]]:
     """From where it stopped; a batch that was cut off is put once more, on every side."""
-    filled = on.filled
-    list(on.analyser.index_terms("sähkölaskusta"))  # the dictionaries are loaded
-    made = itertools.islice(contacts(filled.contacts), filled.done, None)
+    made = itertools.islice(contacts(count), share.first + share.done, share.last)
     while batch := list(itertools.islice(made, BATCH)):
-        terms = _put(on, batch)
-        if whoosh is not None:
-            filled.bare_whoosh_seconds += whoosh.put(terms)
-        filled.done += len(batch)
-        _save(folder, filled)
-        if filled.done % (10 * BATCH) == 0:
-            a_second = filled.done / filled.own_seconds
-            say(f"{filled.done} of {filled.contacts} contacts, {a_second:.0f} a second")
+        yield batch
 
 
-def _put(on: Bed, batch: Sequence[Document]) -> list[tuple[Document, dict[str, list[str]]]]:
+# -- one writer, by the clock ------------------------------------------------------------
+
+
+def _fill_by_the_clock(on: Bed, folder: Path, say: Callable[[str], None]) -> None:
+    (share,) = on.shares
+    whoosh = BareWhoosh(folder / "bare")
+    list(on.analyser.index_terms("sähkölaskusta"))  # the dictionaries are loaded
+    for batch in _batches(share, share.last):
+        terms = _put(on, share, batch)
+        share.bare_whoosh_seconds += whoosh.put(terms)
+        share.done += len(batch)
+        _save(folder / _SHARE.format(0), share)
+        if share.done % SAID == 0:
+            a_second = share.done / share.own_seconds
+            say(f"{share.done} of {share.last} contacts, {a_second:.0f} a second")
+
+
+def _put(
+    on: Bed, share: Share, batch: Sequence[Document]
+) -> list[tuple[Document, dict[str, list[str]]]]:
     for document in batch:  # word forms that were never met are looked up before the clock runs
         document_terms(document, on.analyser)
     began = time.perf_counter()
     terms = [(document, document_terms(document, on.analyser)) for document in batch]
     analysed = time.perf_counter()
     on.index.put(batch)
-    on.filled.own_seconds += time.perf_counter() - analysed
-    on.filled.analysis_seconds += analysed - began
+    share.own_seconds += time.perf_counter() - analysed
+    share.analysis_seconds += analysed - began
     on.bare.put(terms)
     for yardstick in on.yardsticks:
-        yardstick.put(terms)
+        yardstick.put(batch)
     return terms
 
 
-def _finish(on: Bed, own_url: str | None, say: Callable[[str], None]) -> None:
+# -- several writers ---------------------------------------------------------------------
+
+
+def _fill_together(sites: _Sites, filled: Filled, say: Callable[[str], None]) -> None:
+    """A process for each share. PartFailed where one of them ends without having filled it."""
+    processes = multiprocessing.get_context("spawn")
+    writers = [
+        processes.Process(target=_fill_share, args=(sites, filled, number), daemon=True)
+        for number in range(filled.shares)
+    ]
+    for writer in writers:
+        writer.start()
+    said = -1
+    while any(writer.is_alive() for writer in writers):
+        multiprocessing.connection.wait([writer.sentinel for writer in writers], timeout=5)
+        shares = [_share(sites.folder, filled, number) for number in range(filled.shares)]
+        done = sum(share.done for share in shares)
+        if done // SAID > said:
+            said = done // SAID
+            say(f"{done} of {filled.contacts} contacts")
+        if any(writer.exitcode for writer in writers):
+            for writer in writers:
+                writer.terminate()
+            raise PartFailed(part="a writer of the benchmark", reason="it ended; see above")
+
+
+def _fill_share(sites: _Sites, filled: Filled, number: int) -> None:
+    share, analyser = _share(sites.folder, filled, number), default_analyser()
+    with closing(sites.index()) as index, closing(BarePostgres(sites.bare_url)) as bare:
+        for batch in _batches(share, filled.contacts):
+            began = time.perf_counter()
+            index.put(batch)
+            share.own_seconds += time.perf_counter() - began
+            bare.put([(document, document_terms(document, analyser)) for document in batch])
+            share.done += len(batch)
+            _save(sites.folder / _SHARE.format(number), share)
+
+
+# -- when everything is in ---------------------------------------------------------------
+
+
+def _finish(on: Bed, sites: _Sites, say: Callable[[str], None]) -> None:
     say("putting the index together as every night, making the bare ones'")
     for month in on.index.to_rewrite():
         on.index.rewrite(month)
-    if own_url is not None:
-        with psycopg.connect(own_url, autocommit=True) as connection:
+    if sites.own_url:
+        with psycopg.connect(sites.own_url, autocommit=True) as connection:
             connection.execute("vacuum analyze")  # as autovacuum does within a minute
     on.bare.finish()
     for yardstick in on.yardsticks:
-        yardstick.finish()
+        yardstick.finish(on.bare)

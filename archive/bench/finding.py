@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from archive.bench.bed import LARGE, Bed, bed, kept_for
+from archive.bench.bed import LARGE, WRITERS, Bed, bed, kept_for
 from archive.bench.invented import COMMON, END, PAIR
 from archive.model import Query
 from archive.search.finnish import Analyser
@@ -136,9 +136,15 @@ class Result:
     contacts: int
     questions: tuple[Measured, ...]
     own_per_s: float  # contacts put a second, analysis included
-    writing_per_s: float  # without it
-    analysis_per_s: float
+    analysis_per_s: float | None  # where it was measured
     bare_whoosh_per_s: float | None
+
+    @property
+    def writing_per_s(self) -> float | None:
+        """Contacts put a second without analysis."""
+        if self.analysis_per_s is None:
+            return None
+        return 1 / max(1 / self.own_per_s - 1 / self.analysis_per_s, 1e-9)
 
     @property
     def worst(self) -> float:
@@ -161,12 +167,17 @@ class Result:
         return cost | {
             "engine": self.engine,
             "contacts": self.contacts,
+            "writers": WRITERS[self.engine],
             "put_per_s": round(self.own_per_s),
-            "writing_per_s": round(self.writing_per_s),
-            "analysis_per_s": round(self.analysis_per_s),
-            "bare_whoosh_per_s": round(self.bare_whoosh_per_s) if self.bare_whoosh_per_s else None,
+            "writing_per_s": _rounded(self.writing_per_s),
+            "analysis_per_s": _rounded(self.analysis_per_s),
+            "bare_whoosh_per_s": _rounded(self.bare_whoosh_per_s),
             "questions": {each.kind: each.detail() for each in self.questions},
         }
+
+
+def _rounded(value: float | None) -> int | None:
+    return None if value is None else round(value)
 
 
 @lru_cache(maxsize=4)
@@ -187,14 +198,12 @@ def result(
     if keep is None and contacts_ >= LARGE:
         keep = kept_for(engine, contacts_)
     with bed(contacts_, engine, say=say, yardsticks=yardsticks, keep=keep) as on:
-        filled = on.filled
-        bare = contacts_ / filled.bare_whoosh_seconds if filled.bare_whoosh_seconds else None
+        own, analysis = on.a_second("own"), on.a_second("analysis")
         return Result(
             engine=engine,
             contacts=contacts_,
             questions=tuple(measure(on, kind, asked=asked) for kind in KINDS),
-            own_per_s=contacts_ / filled.own_seconds,
-            writing_per_s=contacts_ / max(filled.own_seconds - filled.analysis_seconds, 1e-9),
-            analysis_per_s=contacts_ / filled.analysis_seconds,
-            bare_whoosh_per_s=bare,
+            own_per_s=own or 0.0,
+            analysis_per_s=analysis,
+            bare_whoosh_per_s=on.a_second("bare_whoosh"),
         )

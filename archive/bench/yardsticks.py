@@ -38,12 +38,12 @@ class Yardstick(Protocol):
 
     name: str
 
-    def put(self, documents: Sequence[tuple[Document, dict[str, list[str]]]]) -> None:
-        """Adds contacts with their terms."""
+    def put(self, documents: Sequence[Document]) -> None:
+        """Adds contacts."""
         ...
 
-    def finish(self) -> None:
-        """Everything is in."""
+    def finish(self, bare: BarePostgres) -> None:
+        """Everything is in, and in `bare` too."""
         ...
 
     def ready(self) -> None:
@@ -106,6 +106,15 @@ class BarePostgres:
     def ready(self) -> None:
         """Questions follow."""
         self._connection.execute("set max_parallel_workers_per_gather = 0")
+
+    def rows(self) -> Iterator[tuple[int, list[str], list[str], list[str]]]:
+        """Of each contact its instant and its terms: words, customer number, end of the phone."""
+        with self._connection.transaction(), self._connection.cursor("every") as cursor:
+            cursor.execute(
+                """select at, tsvector_to_array(words), array_remove(array[customer], null),
+                    array_remove(array[phone_end], null) from bare"""
+            )
+            yield from cursor
 
     def first_page(self, condition: str, values: list[Any]) -> int:
         """How many hits the first page has."""
@@ -177,27 +186,25 @@ class _Tantivy:
         builder = module.SchemaBuilder()
         for field in _FIELDS:
             builder.add_text_field(field, tokenizer_name="raw", index_option="basic")
-        builder.add_text_field("id", tokenizer_name="raw", index_option="basic")
         builder.add_integer_field("at", indexed=True, fast=True)
         self._schema = builder.build()
         folder.mkdir(parents=True, exist_ok=True)
         self._index = module.Index(self._schema, path=str(folder))  # what is there is kept
         self._writer = self._index.writer(_WRITER_BYTES, 1)
 
-    def put(self, documents: Sequence[tuple[Document, dict[str, list[str]]]]) -> None:
-        for document, terms in documents:
-            self._writer.delete_documents_by_term("id", document.id.hex)
+    def put(self, documents: Sequence[Document]) -> None:
+        return None
+
+    def finish(self, bare: BarePostgres) -> None:
+        self._writer.delete_all_documents()
+        for at, *values in bare.rows():
             made = self._tantivy.Document()
-            made.add_text("id", document.id.hex)
-            made.add_integer("at", microseconds(document.occurred_at))
-            for field in _FIELDS:
-                for term in dict.fromkeys(terms.get(field, ())):
+            made.add_integer("at", at)
+            for field, terms in zip(_FIELDS, values, strict=True):
+                for term in terms:
                     made.add_text(field, term)
             self._writer.add_document(made)
         self._writer.commit()
-
-    def finish(self) -> None:
-        return None
 
     def ready(self) -> None:
         self._writer.wait_merging_threads()
@@ -260,11 +267,11 @@ class Unsealed:
     def __init__(self, folder: Path, keys: KeyProvider, analyser: Analyser) -> None:
         self._index = WhooshIndex(folder, keys, analyser=analyser)
 
-    def put(self, documents: Sequence[tuple[Document, dict[str, list[str]]]]) -> None:
+    def put(self, documents: Sequence[Document]) -> None:
         with _in_the_clear():
-            self._index.put([document for document, _ in documents])
+            self._index.put(documents)
 
-    def finish(self) -> None:
+    def finish(self, bare: BarePostgres) -> None:
         with _in_the_clear():
             for month in self._index.to_rewrite():
                 self._index.rewrite(month)
