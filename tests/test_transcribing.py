@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,14 +14,15 @@ import pytest
 from flask import Flask
 from playwright.sync_api import expect
 
-from archive import transcribing, transcriptions
+from archive import catalogue, transcribing, transcriptions
 from archive.archive import Archive
 from archive.auth import People
 from archive.config import Config
 from archive.db import reading, transaction
 from archive.errors import BadSetting
-from archive.formats import transcriber
+from archive.formats import transcriber, transcript
 from archive.worker import Worker
+from tests import whisper_model
 from tests.api.test_delivery import metadata, post_call
 from tests.clock import Clock
 from tests.machine import Machine
@@ -249,6 +251,32 @@ def test_without_a_transcriber_nothing_of_it_is_there(
     assert state(archive, id) == (None, {"due": 0, "done": 0, "failed": 0})
     assert given(machine, id).status_code == 404
     assert "archive_transcriptions{" not in machine.client.get("/metrics").data.decode()
+
+
+def test_faster_whisper_answers_behind_the_walls(
+    machine: Machine, archive: Archive, clock: Clock, tmp_path: Path
+) -> None:
+    """With invented weights: what it says is nothing, that it says something is much."""
+    archive.config = replace(
+        archive.config,
+        transcriber="faster-whisper",
+        transcriber_model=whisper_model.make(tmp_path / "whisper"),
+        transcriber_seconds=120,
+        transcriber_memory_mb=4096,
+    )
+    spoken = files("archive.demo") / "media" / "katko-jatko.opus"
+    id = call(machine, clock, "a", spoken.read_bytes())
+    machine.work()
+    assert state(archive, id) == ("done", {"due": 0, "done": 1, "failed": 0})
+    _, said = transcript.parse(given(machine, id).data)
+    assert said and {cue.speaker for cue in said} == {"1", "2"}
+    with reading(archive.engine) as connection:
+        recording = catalogue.get(connection, UUID(id))
+    assert recording is not None
+    description = archive.vault.description(recording)
+    assert description is not None and description.call is not None
+    lasts = description.call.duration_s
+    assert lasts is not None and max(cue.end_s for cue in said) <= lasts + 0.1
 
 
 @pytest.mark.parametrize(

@@ -111,17 +111,20 @@ def hear(playback: Iterable[bytes], *, channels: int, chosen: Chosen) -> tuple[C
             ogg.write(block)
         ogg.flush()
         sounds: list[BinaryIO] = []
-        left = chosen.sound_bytes
+        left, lasts = chosen.sound_bytes, 0.0
         for channel in range(min(channels, _MOST_CHANNELS)):
             sound = stack.enter_context(_memory(f"channel-{channel}"))
-            left -= _decode(ogg, sound, channel, most=left, wall_s=chosen.wall_s)
+            size = _decode(ogg, sound, channel, most=left, wall_s=chosen.wall_s)
+            left, lasts = left - size, max(lasts, size / (2 * RATE_HZ))
             if not sounds or not _alike(sounds[0], sound):  # the same sound twice is one speaker
                 sounds.append(sound)
         lines = _ask(chosen, sounds)
+    # What a model thinks to hear in the silence it fills its last window with is not said.
     cues = [
-        Cue(start, end, said, str(number) if len(sounds) > 1 else "")
+        Cue(start, min(end, lasts), said, str(number) if len(sounds) > 1 else "")
         for number, of_one in enumerate(lines, 1)
         for start, end, said in of_one
+        if start < lasts
     ]
     ordered = sorted((c for c in cues if c.text), key=lambda cue: (cue.start_s, cue.end_s))
     if sum(len(cue.text.encode()) + _CUE_BYTES for cue in ordered) > transcript.MOST_BYTES:

@@ -1,7 +1,7 @@
 """The transcriber `faster-whisper`, where its package and a local model are installed.
 
-Nothing is ever downloaded: the model's folder is given, and the child has no network. Not
-tested with a model: none can be had where the tests run.
+Nothing is ever downloaded: the model's folder is given, and the child has no network. Tested
+with a model of invented weights: that it loads and answers, not how well it hears.
 """
 
 from __future__ import annotations
