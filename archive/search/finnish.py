@@ -74,6 +74,7 @@ class Analyser:
         self._lemmas = lru_cache(maxsize=cached_words // 8)(self._lemmas_of)
         self._terms = lru_cache(maxsize=cached_words)(self._terms_of)
         self.forms = lru_cache(maxsize=cached_words)(self._forms_of)
+        self._known = lru_cache(maxsize=cached_words // 8)(lemmatiser.knows)
 
     def warm(self) -> threading.Thread:
         """Loads the dictionaries in the background."""
@@ -107,7 +108,7 @@ class Analyser:
 
     def knows(self, word: str) -> bool:
         """Whether a clean word is an ordinary one, not a name and not misspelt."""
-        return word in self._trade or self._lemmatiser.knows(word)
+        return word in self._trade or self._known(word)
 
     def _terms_of(self, word: str, language: str | None) -> tuple[str, ...]:
         joined = _joined(word)

@@ -1,4 +1,4 @@
-"""A question's tree as a condition of SQL over one month's digests.
+"""A question's tree as a condition of SQL, the same for every month but for the digests in it.
 
 Knows columns and operators; nothing of tables, keys and connections.
 """
@@ -19,30 +19,44 @@ RARE = frozenset({"id", "customer", "phone", "phone_end", "email", "metering_poi
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """A place for the digests of terms, and of words that begin so."""
+
+    parts: tuple[Term | Prefix, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Condition:
-    """SQL with its values, in order."""
+    """SQL and what stands in its places, in order: `Said`, or a value as it is."""
 
     sql: str
-    values: tuple[Any, ...] = ()
+    places: tuple[Any, ...] = ()
+
+    def values(self, digest: Digest, beginning: Beginning) -> tuple[Any, ...]:
+        """The values for one month."""
+        return tuple(
+            array(_digests(place.parts, digest, beginning)) if isinstance(place, Said) else place
+            for place in self.places
+        )
 
 
 ALWAYS, NEVER = Condition("true"), Condition("false")
 
 
-def condition(clause: Clause, digest: Digest, beginning: Beginning) -> Condition:
-    """What rows of the month must fulfil."""
+def condition(clause: Clause) -> Condition:
+    """What rows must fulfil."""
     if isinstance(clause, Term):
-        return Condition("terms @> %s::bigint[]", ([digest(clause.field, clause.text)],))
+        return _containing((clause,))
     if isinstance(clause, Prefix):
-        return _some(_digests([clause], digest, beginning))
+        return _overlapping((clause,))
     if isinstance(clause, OneOf):
         return Condition("id = any(%s::uuid[])", (list(clause.ids),))
     if isinstance(clause, Not):
-        inner = condition(clause.part, digest, beginning)
-        return Condition(f"not ({inner.sql})", inner.values)
+        inner = condition(clause.part)
+        return Condition(f"not ({inner.sql})", inner.places)
     if isinstance(clause, AllOf):
-        return _all_of(clause.parts, digest, beginning)
-    return _any_of(clause.parts, digest, beginning)
+        return _all_of(clause.parts)
+    return _any_of(clause.parts)
 
 
 def rare(clause: Clause) -> bool:
@@ -56,24 +70,34 @@ def rare(clause: Clause) -> bool:
     return isinstance(clause, AllOf) and any(rare(part) for part in clause.parts)
 
 
-def _all_of(parts: Sequence[Clause], digest: Digest, beginning: Beginning) -> Condition:
+def array(digests: Iterable[int]) -> str:
+    """Digests as PostgreSQL writes an array: a list is adapted item by item, which takes longer."""
+    return f"{{{','.join(map(str, digests))}}}"
+
+
+def _all_of(parts: Sequence[Clause]) -> Condition:
     """One containment for all single terms; the rest beside it."""
-    terms = [digest(part.field, part.text) for part in parts if isinstance(part, Term)]
-    found = [Condition("terms @> %s::bigint[]", (terms,))] if terms else []
-    rest = (part for part in parts if not isinstance(part, Term))
-    found += [condition(part, digest, beginning) for part in rest]
+    terms = tuple(part for part in parts if isinstance(part, Term))
+    found = [_containing(terms)] if terms else []
+    found += [condition(part) for part in parts if not isinstance(part, Term)]
     found = [each for each in found if each != ALWAYS]
     return _joined(found, " and ") if found else ALWAYS
 
 
-def _any_of(parts: Sequence[Clause], digest: Digest, beginning: Beginning) -> Condition:
+def _any_of(parts: Sequence[Clause]) -> Condition:
     """One overlap for all terms and beginnings; the rest beside it."""
-    plain = [part for part in parts if isinstance(part, Term | Prefix)]
-    digests = _digests(plain, digest, beginning)
-    found = [_some(digests)] if digests else []
-    rest = (part for part in parts if not isinstance(part, Term | Prefix))
-    found += [condition(part, digest, beginning) for part in rest]
+    plain = tuple(part for part in parts if isinstance(part, Term | Prefix))
+    found = [_overlapping(plain)] if plain else []
+    found += [condition(part) for part in parts if not isinstance(part, Term | Prefix)]
     return _joined(found, " or ") if found else NEVER
+
+
+def _containing(parts: tuple[Term, ...]) -> Condition:
+    return Condition("terms @> %s::bigint[]", (Said(parts),))
+
+
+def _overlapping(parts: tuple[Term | Prefix, ...]) -> Condition:
+    return Condition("terms && %s::bigint[]", (Said(parts),))
 
 
 def _digests(parts: Iterable[Term | Prefix], digest: Digest, beginning: Beginning) -> list[int]:
@@ -86,12 +110,8 @@ def _digests(parts: Iterable[Term | Prefix], digest: Digest, beginning: Beginnin
     return found
 
 
-def _some(digests: list[int]) -> Condition:
-    return Condition("terms && %s::bigint[]", (digests,)) if digests else NEVER
-
-
 def _joined(found: Sequence[Condition], word: str) -> Condition:
     if len(found) == 1:
         return found[0]
     sql = word.join(f"({each.sql})" for each in found)
-    return Condition(sql, tuple(value for each in found for value in each.values))
+    return Condition(sql, tuple(place for each in found for place in each.places))

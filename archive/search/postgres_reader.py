@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -61,11 +62,22 @@ class _Part:
     """A month's share of a statement."""
 
     generation: Generation
-    where: Condition
+    where: str
+    values: tuple[Any, ...]  # of `where`
     digests: Digests
 
 
-Statement = tuple[sql.Composable, tuple[Any, ...]]
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How the months' statements become one, and where it is asked."""
+
+    engine: Engine
+    few: bool  # contacts can match: all of them are looked up
+    limit: int | None  # of the newest
+    edge: tuple[float, int, UUID] | None
+
+
+Statement = tuple[str, tuple[Any, ...]]
 One = Callable[[_Part], Statement]
 
 
@@ -115,16 +127,16 @@ class PostgresReader:
         if query.sort == "relevance":
             return self._by_relevance(asked, query, limit, cursor, lacking)
 
-        # A sum has no index: then PostgreSQL cannot walk the whole month in order of time.
-        order = "at + 0 desc" if rare(asked.clause) else "at desc"
+        few = rare(asked.clause)
 
         def one(part: _Part) -> Statement:
-            statement = f"(select at, id from {{}} where {{}} order by {order}, id desc limit %s)"
-            return _of(part, statement), (*part.where.values, limit)
+            if few:  # all are looked up and put in order
+                return _of(part, "select at, id from {} where {}"), part.values
+            statement = "(select at, id from {} where {} order by at desc, id desc limit %s)"
+            return _of(part, statement), (*part.values, limit)
 
         rows = self._ask(asked, *span(query, cursor), one, lacking, limit=limit)
-        found = sorted(((int(at), id.bytes) for at, id in rows), reverse=True)[:limit]
-        return [Hit(UUID(bytes=id), moment(us), 0.0) for us, id in found]
+        return [Hit(id, moment(us), 0.0) for us, id in sorted(rows, reverse=True)[:limit]]
 
     def _by_relevance(
         self,
@@ -148,11 +160,11 @@ class PostgresReader:
                 f"(select * from (select {score} as score, at, id from {{}} where {{}}) as m"
                 f" where {edge} order by score desc, at desc, id desc limit %s)"
             )
-            return _of(part, statement), (*values, *part.where.values, limit)
+            return _of(part, statement), (*values, *part.values, limit)
 
         rows = self._ask(asked, first, stop, one, lacking, edge=before)
-        best = sorted(((float(s), int(at), id.bytes) for s, at, id in rows), reverse=True)[:limit]
-        return [Hit(UUID(bytes=id), moment(us), score) for score, us, id in best]
+        best = sorted(rows, reverse=True)[:limit]
+        return [Hit(id, moment(us), float(score)) for score, us, id in best]
 
     def _edge(
         self,
@@ -168,7 +180,7 @@ class PostgresReader:
             score, values = _score(weights, part.digests)
             statement = f"(select {score}, at, id from {{}} where ({{}}) and at = %s and id = %s)"
             place = (cursor[0], UUID(bytes=cursor[1]))
-            return _of(part, statement), (*values, *part.where.values, *place)
+            return _of(part, statement), (*values, *part.values, *place)
 
         rows = self._ask(asked, *span(query, None), one, lacking)
         return next(((float(score), int(at), id) for score, at, id in rows), None)
@@ -183,9 +195,8 @@ class PostgresReader:
         counts = ", ".join(["count(*) filter (where terms @> %s::bigint[])"] * len(terms))
 
         def one(part: _Part) -> Statement:
-            table = sql.Identifier(part.generation.documents)
             values = tuple([part.digests.of(term.field, term.text)] for term in terms)
-            return _sql(f"(select count(*), {counts} from {{}})").format(table), values
+            return f"(select count(*), {counts} from {_table(part)})", values
 
         sums = [0] * (len(terms) + 1)
         for row in self._ask(asked, first, stop, one, lacking):
@@ -201,7 +212,7 @@ class PostgresReader:
         """See the port."""
 
         def one(part: _Part) -> Statement:
-            return _of(part, "(select count(*) from {} where {})"), part.where.values
+            return _of(part, "(select count(*) from {} where {})"), part.values
 
         asked = question(query, self._analyser)
         return sum(int(row[0]) for row in self._ask(asked, *span(query, None), one, lacking))
@@ -232,7 +243,7 @@ class PostgresReader:
         digests = [part.digests.of(field, term) for field, term in labels]
         fields = [_FACET_NAMES.get(field, field) for field, _ in labels]
         values = (digests, fields, [term for _, term in labels], digests, part.generation.month)
-        return _of(part, statement), (*part.where.values, *values)
+        return _of(part, statement), (*part.values, *values)
 
     def explain(self, query: Query) -> list[str]:
         """See the port."""
@@ -264,71 +275,87 @@ class PostgresReader:
         One statement for all of them; where a month is damaged, one for each of the others.
         """
         self._prepare()
-        engine = self._rare if rare(asked.clause) else self._engine
+        few, where = rare(asked.clause), condition(asked.clause)
+        way = _Way(self._rare if few else self._engine, few, limit, edge)
+
+        def parts(months: Sequence[Generation]) -> list[tuple[str, Statement]]:
+            return self._parts(months, where, first, stop, one, lacking)
+
         for attempt in range(_ATTEMPTS):
+            months = [g for g in self._generations() if _between(g.month, first, stop)]
             try:
-                parts = self._parts(asked, first, stop, one, lacking)
-                found = self._rows(engine, parts, limit, edge)
+                found = self._once(way, months, parts, lacking, again=attempt > 0)
             except KeyDestroyed:
                 found = None
-            except psycopg.Error as error:
-                if isinstance(error, pg.UndefinedTable) and not attempt:
-                    found = None
-                elif damaged(error):
-                    found = self._singly(engine, parts, limit, edge, lacking)
-                else:
-                    raise
             if found is not None:
                 return found
             self._listed = None  # a writer has exchanged, made or dropped tables
             time.sleep(_PAUSE_S)
         raise CatalogueUnavailable()
 
-    def _rows(
+    def _once(
         self,
-        engine: Engine,
-        parts: Sequence[tuple[str, Statement]],
-        limit: int | None,
-        edge: tuple[float, int, UUID] | None,
+        way: _Way,
+        months: Sequence[Generation],
+        parts: Callable[[Sequence[Generation]], list[tuple[str, Statement]]],
+        lacking: set[str] | None,
+        *,
+        again: bool,
+    ) -> list[tuple[Any, ...]] | None:
+        """None where the register is no longer as this process knows it."""
+        try:
+            # Of what many contacts say the newest month mostly fills the page by itself.
+            steps = 1 if way.limit is not None and not way.few else 0
+            newest = self._rows(way, parts(months[:steps])) if steps and months else []
+            if newest is None or (way.limit is not None and len(newest) >= way.limit):
+                return newest
+            others = self._rows(way, parts(months[steps:]))
+            return None if others is None else newest + others
+        except psycopg.Error as error:
+            if isinstance(error, pg.UndefinedTable) and not again:
+                return None
+            if damaged(error):
+                return self._singly(way, parts(months), lacking)
+            raise
+
+    def _rows(
+        self, way: _Way, parts: Sequence[tuple[str, Statement]]
     ) -> list[tuple[Any, ...]] | None:
         """None where the register is no longer as this process knows it."""
         listed = self._listed
-        with quick(engine) as connection:
+        with quick(way.engine) as connection:
             if not parts:
                 return [] if listed and register.epoch(connection) == listed[0] else None
             # Newest month first: with a limit PostgreSQL looks at no more months than it needs.
-            union = sql.SQL(" union all ").join([statement for _, (statement, _) in parts])
+            union = " union all ".join([statement for _, (statement, _) in parts])
             values = [value for _, (_, given) in parts for value in given]
             head = ""
-            if edge is not None:
+            if way.edge is not None:
                 head = "edge as (select %s::float8 as score, %s::bigint as at, %s::uuid as id), "
-                values = [*edge, *values]
-            if limit is not None:
-                union = sql.SQL("select * from ({}) as months limit %s").format(union)
-                values.append(limit)
-            whole = _sql(
+                values = [*way.edge, *values]
+            if way.limit is not None:
+                # A sum has no index: then PostgreSQL cannot walk whole months in order of time.
+                order = "order by at + 0 desc, id desc" if way.few else ""
+                union = f"select * from ({union}) as months {order} limit %s"
+                values.append(way.limit)
+            whole = (
                 f"with {head}epoch as (select epoch from index_epoch)"
                 " select (select epoch from epoch), found.* from (select 1) as one"
-                " left join ({}) as found on true"
-            ).format(union)
-            rows = connection.execute(whole, values, prepare=True).fetchall()
+                f" left join ({union}) as found on true"
+            )
+            rows = connection.execute(whole.encode(), values, prepare=True).fetchall()
         if not listed or rows[0][0] != listed[0]:
             return None
         return [row[1:] for row in rows if row[-1] is not None]
 
     def _singly(
-        self,
-        engine: Engine,
-        parts: Sequence[tuple[str, Statement]],
-        limit: int | None,
-        edge: tuple[float, int, UUID] | None,
-        lacking: set[str] | None,
+        self, way: _Way, parts: Sequence[tuple[str, Statement]], lacking: set[str] | None
     ) -> list[tuple[Any, ...]] | None:
         found: list[tuple[Any, ...]] = []
         unread: list[str] = []
         for part in parts:
             try:
-                rows = self._rows(engine, [part], limit, edge)
+                rows = self._rows(way, [part])
             except psycopg.Error as error:
                 if not damaged(error):
                     raise
@@ -347,22 +374,20 @@ class PostgresReader:
 
     def _parts(
         self,
-        asked: Question,
+        months: Sequence[Generation],
+        where: Condition,
         first: Key | None,
         stop: Key | None,
         one: One,
         lacking: set[str] | None,
     ) -> list[tuple[str, Statement]]:
-        """Month and statement of each month that may hold what is asked for. KeyDestroyed where
-        the register may have changed since it was read."""
+        """Month and statement of each that can be read. KeyDestroyed where the register may have
+        changed since it was read."""
         found = []
-        for generation in self._generations():
-            if not _between(generation.month, first, stop):
-                continue
+        for generation in months:
             try:
-                digests = Digests(self._key(generation))
-                where = self._where(generation, asked, digests, first, stop)
-                found.append((generation.month, one(_Part(generation, where, digests))))
+                part = self._part(generation, where, first, stop)
+                found.append((generation.month, one(part)))
             except KeyDestroyed:
                 if not self._registered(generation):
                     raise
@@ -371,28 +396,26 @@ class PostgresReader:
                 _lacks(generation.month, str(error.facts["reason"]), lacking)
         return found
 
-    def _where(
-        self,
-        generation: Generation,
-        asked: Question,
-        digests: Digests,
-        first: Key | None,
-        stop: Key | None,
-    ) -> Condition:
+    def _part(
+        self, generation: Generation, where: Condition, first: Key | None, stop: Key | None
+    ) -> _Part:
+        """KeyDestroyed, IndexDamaged."""
+
         def beginning(field: str, prefix: str) -> list[str]:
             if field not in BEGINNINGS:
                 return []
             with self._lock:
                 return self._read_words(generation, ("b",)).beginning(field, prefix)
 
-        found = condition(asked.clause, digests.of, beginning)
+        digests = Digests(self._key(generation))
+        text, values = where.sql, where.values(digests.of, beginning)
         # Only at the edges: within a month all are between.
         if first is not None and month_of(moment(first[0])) == generation.month:
-            found = Condition(f"({found.sql}) and at >= %s", (*found.values, first[0]))
+            text, values = f"({text}) and at >= %s", (*values, first[0])
         if stop is not None and month_of(moment(stop[0])) == generation.month:
-            edge = (stop[0], UUID(bytes=stop[1] or bytes(16)))
-            found = Condition(f"({found.sql}) and (at, id) < (%s, %s)", (*found.values, *edge))
-        return found
+            text = f"({text}) and (at, id) < (%s, %s)"
+            values = (*values, stop[0], UUID(bytes=stop[1] or bytes(16)))
+        return _Part(generation, text, values, digests)
 
     # -- words -----------------------------------------------------------------------
 
@@ -531,14 +554,18 @@ def _lacks(month: str, reason: str, lacking: set[str] | None) -> None:
     lacking.add(month)
 
 
-def _sql(statement: str) -> sql.SQL:
-    return sql.SQL(statement)
-
-
-def _of(part: _Part, statement: str) -> sql.Composable:
+def _of(part: _Part, statement: str) -> str:
     """The statement with the month's table and condition in its two places."""
-    table = sql.Identifier(part.generation.documents)
-    return _sql(statement).format(table, _sql(part.where.sql))
+    return statement.format(_table(part), part.where)
+
+
+def _table(part: _Part) -> str:
+    return _quoted(part.generation.documents)
+
+
+@lru_cache(maxsize=1000)
+def _quoted(name: str) -> str:
+    return sql.Identifier(name).as_string()
 
 
 def _score(weights: dict[Term, float], digests: Digests) -> tuple[str, tuple[Any, ...]]:

@@ -21,6 +21,7 @@ LABELS = (  # that facets count
 )  # fmt: skip
 UNLISTED = ("id", phrases.FIELD)  # of the latter all terms there can be are known
 BEGINNINGS = ("text", "subject", "phone_end")  # that are searched by how a word begins
+_TERMS = seal.context("index-terms")
 _PREFIXES = {name: seal.context("index-term", name) for name in FIELDS}
 _WORD_BYTES = 150  # of memory that a word takes, about
 
@@ -38,7 +39,7 @@ class Digests:
     """The digests of one month's words, for one batch or one question: it holds a key."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = hmac.digest(key, seal.context("index-terms"), "sha256")
+        self._key = hmac.digest(key, _TERMS, "sha256")
         self._known: dict[Word, int] = {}
 
     def of(self, field: str, term: str) -> int:
