@@ -32,6 +32,16 @@ class Condition:
     sql: str
     places: tuple[Any, ...] = ()
 
+    @property
+    def asks_beginnings(self) -> bool:
+        """Whether it depends on which words a month has."""
+        return any(
+            isinstance(part, Prefix)
+            for place in self.places
+            if isinstance(place, Said)
+            for part in place.parts
+        )
+
     def values(self, digest: Digest, beginning: Beginning) -> tuple[Any, ...]:
         """The values for one month."""
         return tuple(
