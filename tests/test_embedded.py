@@ -25,7 +25,7 @@ import urllib3
 from archive.config import Config
 from archive.embedded import Parts, postgres, seaweedfs
 from archive.embedded.volumes import mend_volumes
-from archive.errors import HomeInUse, PartFailed
+from archive.errors import HomeInUse, PartFailed, StoreUnavailable
 from archive.storage import Store, open_store
 
 FSYNC, FDATASYNC = "74", "75"  # numbers of the system calls on x86-64
@@ -312,6 +312,35 @@ def test_a_part_that_dies_is_started_again(
                 return False
 
         wait_for(lambda: servers_of(home).get(name, killed) != killed and works(), 60)
+
+
+def test_a_store_that_a_full_disk_has_stuck_writes_again_once_there_is_room(
+    started: Callable[..., Parts], home: Path
+) -> None:
+    """Its filer takes no entry after one that failed; the guard begins it anew."""
+    started()
+    weed = servers_of(home)["weed"]
+    large = os.urandom(12 * 1024 * 1024)  # in parts, so that an entry comes before any data
+
+    def limit_files(limit: str) -> None:
+        subprocess.run(["prlimit", f"--fsize={limit}", "--pid", str(weed)], check=True)
+
+    with store_in(home) as store:
+        store.put_bytes("a/1", b"before")
+        limit_files("1:")
+        with pytest.raises(StoreUnavailable):
+            store.put("a/2", io.BytesIO(large))
+        limit_files("unlimited:")
+
+        def writes() -> bool:
+            with suppress(StoreUnavailable):
+                return store.put("a/3", io.BytesIO(large)).bytes == len(large)
+            return False
+
+        wait_for(writes, 60)
+        assert servers_of(home)["weed"] != weed
+        assert store.get("a/1", start=0, length=9) == b"before"
+        assert store.get("a/3", start=0, length=9) == large[:9]
 
 
 # -- what a power cut leaves -----------------------------------------------------------

@@ -5,7 +5,8 @@ processes, signals and pipes, and nothing of the archive: it imports the standar
 
 The owner holds the other end of the guard's standard input:
 
-- `k`  keep: the part is ready; from now on start it again whenever it dies by itself
+- `k`  keep: the part is ready; from now on start it again whenever it dies by itself, or says
+  (`--stuck`) that it will write no more before that
 - `q`, or the end of the pipe, or the owner's death: stop the part, then leave
 
 The guard ignores the signals that a terminal or a service manager sends to a whole group, so
@@ -18,16 +19,21 @@ from __future__ import annotations
 import argparse
 import ctypes
 import os
+import re
 import select
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 TICK_S = 0.2
 PAUSE_MIN_S, PAUSE_MAX_S = 0.5, 30.0  # between two starts of a part that keeps dying
 LOG_MAX_BYTES = 16 * 1024 * 1024
+LOG_READ_BYTES = 1024 * 1024  # of what is new in it, the end
+ROOM_BYTES = 1024 * 1024  # that must fit on the disk before a part is started anew for it
+ROOM_EVERY_S = 2.0  # is looked for
 PR_SET_PDEATHSIG = 1
 CLONE_NEWUSER = 0x10000000
 NOBODY = 65534
@@ -76,12 +82,19 @@ class Guard:
         self._keep = False
         self._pause_s = PAUSE_MIN_S
         self._stop_signal = signal.Signals[options.stop_signal]
+        self._stuck = re.compile(options.stuck.encode()) if options.stuck else None
+        self._read_to = 0  # of the log
+        self._is_stuck = False
+        self._look_at = 0.0
 
     def run(self) -> int:
         part = self._start()
         started = time.monotonic()
         while not self._told_to_stop():
             self._bound_log()
+            if self._keep and self._must_begin_anew():
+                self._note("writes no more, though there is room: stopping it")
+                self._stop(part)
             code = part.poll()
             if code is None:
                 continue
@@ -96,6 +109,7 @@ class Guard:
         return self._stop(part)
 
     def _start(self) -> subprocess.Popen[bytes]:
+        self._is_stuck, self._read_to = False, os.fstat(self._log).st_size
         return subprocess.Popen(
             self._options.command,
             stdin=subprocess.DEVNULL,
@@ -148,13 +162,44 @@ class Guard:
                 break
         return 0
 
+    def _must_begin_anew(self) -> bool:
+        """Whether the part has said that it is stuck, and the disk takes something again."""
+        if self._stuck is None:
+            return False
+        size = os.fstat(self._log).st_size
+        if size != self._read_to:
+            first = max(0 if size < self._read_to else self._read_to, size - LOG_READ_BYTES)
+            with Path(self._options.log).open("rb") as log:
+                log.seek(first)
+                self._is_stuck = bool(self._stuck.search(log.read(size - first))) or self._is_stuck
+            self._read_to = size
+        if not self._is_stuck or time.monotonic() < self._look_at:
+            return False
+        self._look_at = time.monotonic() + ROOM_EVERY_S
+        return _has_room()
+
     def _bound_log(self) -> None:
         if os.fstat(self._log).st_size > LOG_MAX_BYTES:
             os.ftruncate(self._log, 0)
             self._note("log was full and begins anew")
 
     def _note(self, words: str) -> None:
-        os.write(self._log, f"guard: {self._options.name}: {words}\n".encode())
+        with suppress(OSError):  # a full disk must not end the guard
+            os.write(self._log, f"guard: {self._options.name}: {words}\n".encode())
+
+
+def _has_room() -> bool:
+    """Whether the part's folder, which is this process's, takes ROOM_BYTES."""
+    room = Path(f".room-{os.getpid()}")
+    try:
+        with room.open("wb") as file:
+            file.write(bytes(ROOM_BYTES))
+            os.fsync(file.fileno())
+        return True
+    except OSError:
+        return False
+    finally:
+        room.unlink(missing_ok=True)
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -165,6 +210,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--stop-signal", default="SIGTERM")
     parser.add_argument("--death-signal", default="SIGTERM", help="if the guard is killed")
     parser.add_argument("--stop-s", type=float, default=20.0)
+    parser.add_argument("--stuck", help="pattern of what the log says when only that helps")
     parser.add_argument("--user", help="uid:gid to run the part as")
     parser.add_argument("--namespace", action="store_true")
     parser.add_argument("command", nargs="+")

@@ -21,8 +21,9 @@ class Guarded:
     """A command under its own guard (see guard.py), in a session of its own.
 
     `log` is appended to. Stopped by `stop_signal`, killed `stop_s` later; `death_signal` is
-    what the kernel sends should the guard be killed. `user` is "uid:gid"; `namespace` runs it
-    as *nobody* of a user namespace, with this user's files.
+    what the kernel sends should the guard be killed. What matches `stuck` in the log says that
+    the part must be started anew once the disk has room. `user` is "uid:gid"; `namespace` runs
+    it as *nobody* of a user namespace, with this user's files.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Guarded:
         stop_signal: str = "SIGTERM",
         stop_s: float = 20.0,
         death_signal: str | None = None,
+        stuck: str | None = None,
         user: str | None = None,
         namespace: bool = False,
     ) -> None:
@@ -45,6 +47,7 @@ class Guarded:
         options = ["--owner", str(os.getpid()), "--name", name, "--log", str(log)]
         options += ["--stop-signal", stop_signal, "--stop-s", str(stop_s)]
         options += ["--death-signal", death_signal or stop_signal]
+        options += ["--stuck", stuck] if stuck else []
         options += ["--user", user] if user else []
         options += ["--namespace"] if namespace else []
         self._guard = subprocess.Popen(

@@ -44,6 +44,8 @@ ORDINARY = (
 )  # fmt: skip
 ERASER = ("Read", "List", "Write", "BypassGovernanceRetention")
 EVERYTHING = ("Admin", "Read", "List", "Tagging", "Write")
+# After one write that failed (a full disk) its filer's database takes none until it is opened anew.
+STUCK = r"persisting [^\n]*: write [^\n]*/filerldb2/"
 VOLUME_MB = 256
 # Volumes that are written side by side; SeaweedFS's own 7 gain nothing and need 2 GB of room.
 VOLUMES_AT_ONCE = 3
@@ -116,6 +118,7 @@ class SeaweedFS:
             environment=self._environment(),
             stop_s=STOP_S,
             death_signal="SIGKILL",
+            stuck=STUCK,
         )
 
     def _command(self) -> list[str]:
