@@ -53,6 +53,11 @@ class Share:
     analysis_seconds: float = 0.0
     bare_whoosh_seconds: float = 0.0
 
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing of it is left to be put."""
+        return self.first + self.done >= self.last
+
 
 @dataclass(slots=True)
 class Filled:
@@ -218,6 +223,8 @@ def _yardsticks(folder: Path, analyser: Analyser, engine: str) -> list[Yardstick
 
 def _batches(share: Share, count: int) -> Iterator[list[Document]]:
     """From where it stopped; a batch that was cut off is put once more, on every side."""
+    if share.is_full:
+        return
     made = itertools.islice(contacts(count), share.first + share.done, share.last)
     while batch := list(itertools.islice(made, BATCH)):
         yield batch
@@ -261,11 +268,12 @@ def _put(
 
 
 def _fill_together(sites: _Sites, filled: Filled, say: Callable[[str], None]) -> None:
-    """A process for each share. PartFailed where one of them ends without having filled it."""
+    """A process for each share that is not full. PartFailed where one ends before it is."""
     processes = multiprocessing.get_context("spawn")
     writers = [
         processes.Process(target=_fill_share, args=(sites, filled, number), daemon=True)
         for number in range(filled.shares)
+        if not _share(sites.folder, filled, number).is_full
     ]
     for writer in writers:
         writer.start()
@@ -278,9 +286,11 @@ def _fill_together(sites: _Sites, filled: Filled, say: Callable[[str], None]) ->
             said = done // SAID
             say(f"{done} of {filled.contacts} contacts")
         if any(writer.exitcode for writer in writers):
-            for writer in writers:
-                writer.terminate()
-            raise PartFailed(part="a writer of the benchmark", reason="it ended; see above")
+            break
+    for writer in writers:
+        writer.terminate()
+    if not all(_share(sites.folder, filled, number).is_full for number in range(filled.shares)):
+        raise PartFailed(part="a writer of the benchmark", reason="it ended; see above")
 
 
 def _fill_share(sites: _Sites, filled: Filled, number: int) -> None:
