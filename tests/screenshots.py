@@ -238,6 +238,8 @@ def _players(album: Album, opened: Window, language: str) -> None:
     if said.count():
         said.first.click()
         page.wait_for_load_state()
+    page.locator("section.transcript button").first.click()
+    page.locator("[data-transcript]").wait_for()
     album.shot(page, f"{language}-call-transcript", full=True)
     page.locator(".rows a").nth(1).click()
     album.shot(page, f"{language}-call-unplayable")

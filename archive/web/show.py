@@ -85,12 +85,13 @@ def month_short(on: date, *, language: str) -> str:
     return format_date(on, "LLL y", locale="en_GB" if language == "en" else language)
 
 
-def weekdays(_first: int, *, language: str) -> list[tuple[str, str]]:
-    """Short and full names of the days of a week, from Monday."""
+def weekdays() -> list[tuple[str, str]]:
+    """Short and full names of the days of a week, from Monday, in the request's language."""
+    spoken = language()
     monday = date(2026, 11, 23)
-    locale = "en_GB" if language == "en" else language
+    locale = "en_GB" if spoken == "en" else spoken
     full = [format_date(monday + timedelta(days=n), "cccc", locale=locale) for n in range(7)]
-    return list(zip(WEEKDAYS.get(language, WEEKDAYS["en"]), full, strict=True))
+    return list(zip(WEEKDAYS.get(spoken, WEEKDAYS["en"]), full, strict=True))
 
 
 def iso_day(written: str) -> date:
@@ -199,8 +200,9 @@ def install(app: Flask) -> None:
         "month_short": month_short,
         "count": count,
         "mean": mean,
-        "weekdays": weekdays,
     }
+    # Not a filter: one of a constant is worked out once for all requests.
+    app.jinja_env.globals["weekdays"] = weekdays
     for name, show in spoken.items():
         app.jinja_env.filters[name] = partial(_in_language, show)
     for name, plain in {

@@ -136,6 +136,18 @@ def test_days_and_months_that_are_none_are_not_found(agent: Visitor) -> None:
     assert "ei täyty yhdenkään" in agent.page
 
 
+def test_the_days_of_the_week_are_in_the_language_of_each_request(agent: Visitor) -> None:
+    def first_day(language: str) -> list[str]:
+        agent.get("/expiry")
+        agent.submit("/language", language=language, next="/expiry")
+        heads = re.findall(r'<th scope="col"><span aria-hidden="true">(\w+)</span>', agent.page)
+        return heads[:2]
+
+    assert [first_day(language) for language in ("fi", "en", "fi")] == [
+        ["ma", "ti"], ["Mon", "Tue"], ["ma", "ti"],
+    ]  # fmt: skip
+
+
 def test_the_calendar_is_walked_by_keyboard(mixed: None, app: Flask, people: People) -> None:
     people.create("tiina", "dpo", PASSWORD)
     with serving(app) as url, chromium() as browser, window(browser, url) as opened:
