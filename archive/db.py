@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from archive.errors import CatalogueUnavailable, DiskFull
 
 MIGRATION_LOCK = 7_401_001  # pg_advisory_lock: one migration at a time
+DATABASE_LOCK = 7_401_006  # taken in the database `postgres`: one makes a database at a time
 SERVICE_ROLE = "archive_service"  # what the service logs in as, where the server has such a role
 _AWAY = {"08", "57", "53"}  # classes: connection, operator intervention, resources
 _DISK_FULL = {"53100", "58030"}  # SQLSTATE disk_full, io_error
@@ -136,7 +137,7 @@ def is_ready(engine: Engine) -> bool:
 
 
 def ensure_database(url: str) -> bool:
-    """Makes the database where the server has none of that name; whether it was made.
+    """Makes the database where the server has none of that name; whether this call made it.
 
     CatalogueUnavailable where the server does not answer, or the role may not make databases.
     """
@@ -147,10 +148,15 @@ def ensure_database(url: str) -> bool:
             raise CatalogueUnavailable() from None
     else:
         return False
-    name = sql.Identifier(_name(url))
+    name = _name(url)
+    known = "select from pg_database where datname = %s"
     try:
         with psycopg.connect(_beside(url, "postgres"), autocommit=True) as connection:
-            connection.execute(sql.SQL("create database {}").format(name))
+            # Two that make one at once disturb each other, also where their names differ.
+            connection.execute("select pg_advisory_lock(%s)", (DATABASE_LOCK,))
+            if connection.execute(known, (name,)).fetchone() is not None:
+                return False
+            connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
     except psycopg.Error:
         raise CatalogueUnavailable() from None
     return True

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier
 
+from archive.db import ensure_database
 from archive.errors import IndexDamaged
 from archive.keys import KeysDirectory
 from archive.model import Query
@@ -343,3 +346,15 @@ def test_the_engine_that_is_not_in_use_keeps_no_key(
     assert forget_other_engine(tmp_path / "index", keys, postgres=False) == 1
     assert keys.names("index") == []
     assert found(index, "lasku") == set()
+
+
+def test_processes_that_begin_at_once_make_the_database_once(server_url: str) -> None:
+    """Two `create database` at a time fail on each other, whatever they make."""
+    names = ("first", "second")
+    urls = [server_url.replace("/postgres?", f"/{name}?") for name in names]
+    with ThreadPoolExecutor(8) as crowd:
+        made = list(crowd.map(ensure_database, urls * 4))
+    assert sorted(made) == [False] * 6 + [True] * 2
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        for name in names:
+            connection.execute(SQL("drop database {} with (force)").format(Identifier(name)))
