@@ -140,8 +140,7 @@ def _laid(
         if engine == "postgres":
             _fill_together(sites, filled, say)
         index = ends.enter_context(closing(sites.index()))
-        shares = [_share(folder, filled, number) for number in range(filled.shares)]
-        made = Bed(index, bare, analyser, shares, beside)
+        made = Bed(index, bare, analyser, _shares(folder, filled), beside)
         if engine == "whoosh":
             _fill_by_the_clock(made, folder, say)
         if not filled.whole:
@@ -194,6 +193,10 @@ def _share(folder: Path, filled: Filled, number: int) -> Share:
     except FileNotFoundError:
         edges = [filled.contacts * n // filled.shares for n in (number, number + 1)]
         return Share(*edges)
+
+
+def _shares(folder: Path, filled: Filled) -> list[Share]:
+    return [_share(folder, filled, number) for number in range(filled.shares)]
 
 
 def _save(path: Path, state: Share | Filled) -> None:
@@ -272,16 +275,15 @@ def _fill_together(sites: _Sites, filled: Filled, say: Callable[[str], None]) ->
     processes = multiprocessing.get_context("spawn")
     writers = [
         processes.Process(target=_fill_share, args=(sites, filled, number), daemon=True)
-        for number in range(filled.shares)
-        if not _share(sites.folder, filled, number).is_full
+        for number, share in enumerate(_shares(sites.folder, filled))
+        if not share.is_full
     ]
     for writer in writers:
         writer.start()
     said = -1
     while any(writer.is_alive() for writer in writers):
         multiprocessing.connection.wait([writer.sentinel for writer in writers], timeout=5)
-        shares = [_share(sites.folder, filled, number) for number in range(filled.shares)]
-        done = sum(share.done for share in shares)
+        done = sum(share.done for share in _shares(sites.folder, filled))
         if done // SAID > said:
             said = done // SAID
             say(f"{done} of {filled.contacts} contacts")
@@ -289,7 +291,7 @@ def _fill_together(sites: _Sites, filled: Filled, say: Callable[[str], None]) ->
             break
     for writer in writers:
         writer.terminate()
-    if not all(_share(sites.folder, filled, number).is_full for number in range(filled.shares)):
+    if not all(share.is_full for share in _shares(sites.folder, filled)):
         raise PartFailed(part="a writer of the benchmark", reason="it ended; see above")
 
 

@@ -171,7 +171,7 @@ class Guard:
             first = max(0 if size < self._read_to else self._read_to, size - LOG_READ_BYTES)
             with Path(self._options.log).open("rb") as log:
                 log.seek(first)
-                self._is_stuck = bool(self._stuck.search(log.read(size - first))) or self._is_stuck
+                self._is_stuck |= self._stuck.search(log.read(size - first)) is not None
             self._read_to = size
         if not self._is_stuck or time.monotonic() < self._look_at:
             return False

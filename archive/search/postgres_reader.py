@@ -304,12 +304,13 @@ class PostgresReader:
     ) -> list[tuple[Any, ...]] | None:
         """None where the register is no longer as this process knows it."""
         try:
+            if way.limit is None or way.few or len(months) < 2:
+                return self._rows(way, parts(months))
             # Of what many contacts say the newest month mostly fills the page by itself.
-            steps = 1 if way.limit is not None and not way.few else 0
-            newest = self._rows(way, parts(months[:steps])) if steps and months else []
-            if newest is None or (way.limit is not None and len(newest) >= way.limit):
+            newest = self._rows(way, parts(months[:1]))
+            if newest is None or len(newest) >= way.limit:
                 return newest
-            others = self._rows(way, parts(months[steps:]))
+            others = self._rows(way, parts(months[1:]))
             return None if others is None else newest + others
         except psycopg.Error as error:
             if isinstance(error, pg.UndefinedTable) and not again:
@@ -435,12 +436,12 @@ class PostgresReader:
 
     def _newest_portions(self, months: Sequence[Generation]) -> dict[Generation, int]:
         """Of the words' beginnings, by one statement; {} where it fails: then each is read."""
+        if not months:
+            return {}
         statement = " union all ".join(
             f"select {number}, max(portion) from {_quoted(month.words)} where kind = 'b'"
             for number, month in enumerate(months)
         )
-        if not months:
-            return {}
         try:
             with self._connection() as connection:
                 rows = connection.execute(statement.encode(), prepare=True).fetchall()
